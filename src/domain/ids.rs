@@ -1,0 +1,47 @@
+//! Every id its own type, so that a user id can never stand where a call id is meant.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use uuid::Uuid;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $make:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub(crate) struct $name(Uuid);
+
+        impl $name {
+            /// A new one.
+            #[expect(clippy::disallowed_methods, reason = "this is the room where ids are made")]
+            pub(crate) fn new() -> Self {
+                Self(Uuid::$make())
+            }
+
+            /// The bare UUID, for SQL.
+            pub(crate) fn uuid(self) -> Uuid {
+                self.0
+            }
+        }
+
+        impl From<Uuid> for $name {
+            fn from(id: Uuid) -> Self {
+                Self(id)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+id!(/** An account. */ UserId, now_v7);
+id!(/** A login: what a refresh token prolongs and a logout ends. */ SessionId, now_v7);
+id!(/** A call, from the moment somebody dials. */ CallId, now_v7);
+id!(/** One connection of a client; the public `socketId`. Random, and never the transport's own session id. */ DeviceId, new_v4);
+id!(/** One run of the server process; rows it leaves live are closed by the next. */ NodeId, now_v7);
+id!(/** A token's own id (`jti`). */ TokenId, new_v4);
+id!(/** One HTTP request, in `x-request-id`. */ RequestId, now_v7);
