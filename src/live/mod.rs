@@ -1,45 +1,201 @@
-//! The switchboard: who is here and which calls are live.
+//! The switchboard at work: the pure state behind one short lock, its deadlines served, its effects carried out.
+//!
+//! Every change goes through [`Live::transition`]: lock, read the clock, let the rules decide, queue what they
+//! say (history to the journal, messages to the sink) in the order in which the lock was held, unlock, and only
+//! then let the messages go out. Nothing here awaits under the lock.
 
+mod announcer;
+mod calls;
+mod log;
+
+pub(crate) use calls::{Dial, Reply};
+
+use crate::clock::Clock;
+use crate::domain::call::Rules;
 use crate::domain::ids::{DeviceId, SessionId, UserId};
-use crate::domain::username::Username;
-use std::sync::Arc;
+use crate::domain::message::Message;
+use crate::domain::presence::Roster;
+use crate::domain::rate::Rate;
+use crate::domain::switchboard::{Cut, Effects, Fault, Joining, Switchboard};
+use crate::domain::time::Moment;
+use crate::error::Result;
+use crate::store::journal::{Journal, Ticket};
+use calls::CallRates;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
 
-/// One row of the list of online users.
-#[derive(Debug, Clone)]
-pub(crate) struct OnlineUser {
-    pub(crate) id: UserId,
-    pub(crate) username: Username,
-    /// The newest device.
-    pub(crate) device: DeviceId,
+/// Where messages go: the socket layer.
+pub(crate) trait Sink: Send + Sync {
+    /// Queues a message for a device. Called under the lock: must not block.
+    fn post(&self, to: DeviceId, message: Message);
+
+    /// Queues the end of a device's connection, after what was posted to it.
+    fn cut(&self, device: DeviceId, why: Cut);
+
+    /// Lets go out what is queued for these devices.
+    fn flush(&self, devices: &[DeviceId]);
 }
 
 /// Live state, shared by both transports.
-#[derive(Debug, Default)]
-pub(crate) struct Live;
+pub(crate) struct Live {
+    state: Mutex<Switchboard>,
+    clock: Clock,
+    journal: Journal,
+    sink: Arc<dyn Sink>,
+    call_rates: CallRates,
+    deadline_moved: Notify,
+    presence_changed: [Notify; 2],
+}
 
 impl Live {
+    pub(crate) fn new(clock: Clock, rules: Rules, call_rate: Option<Rate>, journal: Journal, sink: Arc<dyn Sink>) -> Self {
+        Self {
+            state: Mutex::new(Switchboard::new(rules)),
+            clock,
+            journal,
+            sink,
+            call_rates: CallRates::new(call_rate),
+            deadline_moved: Notify::new(),
+            presence_changed: [Notify::new(), Notify::new()],
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Switchboard> {
+        // A panic under the lock cannot leave a half-made transition that matters more than going on.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets `change` happen, and carries out its effects.
+    fn transition<T>(&self, change: impl FnOnce(&mut Switchboard, Moment, &mut Effects) -> T) -> T {
+        self.transition_with_ticket(change).0
+    }
+
+    /// As [`Live::transition`], with the journal's ticket of the last history row that changed.
+    fn transition_with_ticket<T>(
+        &self,
+        change: impl FnOnce(&mut Switchboard, Moment, &mut Effects) -> T,
+    ) -> (T, Option<Ticket>) {
+        let mut effects = Effects::default();
+        let mut state = self.lock();
+        let now = self.clock.now();
+        let deadline = state.next_deadline();
+        let result = change(&mut state, now, &mut effects);
+        let mut ticket = None;
+        for row in effects.records {
+            log::call(&row);
+            ticket = Some(self.journal.record(row));
+        }
+        self.journal.saw(&effects.gone, now.wall);
+        let mut touched = Vec::with_capacity(effects.sends.len() + effects.cuts.len());
+        for (device, message) in effects.sends {
+            touched.push(device);
+            self.sink.post(device, message);
+        }
+        for (device, why) in effects.cuts {
+            touched.push(device);
+            self.sink.cut(device, why);
+        }
+        let deadline_moved = state.next_deadline() != deadline;
+        let presence_changed = state.presence().has_news();
+        drop(state);
+        if deadline_moved {
+            self.deadline_moved.notify_one();
+        }
+        if presence_changed {
+            self.presence_changed.iter().for_each(Notify::notify_one);
+        }
+        touched.dedup();
+        self.sink.flush(&touched);
+        (result, ticket)
+    }
+
+    /// Serves deadlines for as long as it is polled.
+    pub(crate) async fn serve_deadlines(&self) {
+        loop {
+            let next = self.lock().next_deadline();
+            let due = async {
+                match next {
+                    Some(at) => self.clock.sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = due => self.transition(|state, now, fx| state.tick(now, fx)),
+                () = self.deadline_moved.notified() => {}
+            }
+        }
+    }
+
+    /// A device enters presence.
+    pub(crate) fn join(&self, joining: Joining) -> Result<()> {
+        log::join(&joining);
+        Ok(self.transition(|state, now, fx| state.join(joining, now, fx))?)
+    }
+
+    /// A device is gone, on purpose or not.
+    pub(crate) fn leave(&self, device: DeviceId, deliberate: bool) {
+        self.transition(|state, now, fx| state.leave(device, deliberate, now, fx));
+    }
+
+    /// The device has a newer token, which expires at `expires` on the monotonic clock.
+    pub(crate) fn renew_token(&self, device: DeviceId, expires: Duration) -> Result<()> {
+        Ok(self.transition(|state, now, fx| state.renew_token(device, expires, now, fx))?)
+    }
+
+    /// The device hears of these users from now on; returns which of them are online.
+    pub(crate) fn watch(&self, device: DeviceId, users: Vec<UserId>) -> Result<Vec<(UserId, bool)>> {
+        Ok(self.lock().watch(device, users)?)
+    }
+
     /// Cuts every socket of the session and ends its calls.
-    pub(crate) fn end_session(&self, _session: SessionId) {}
+    pub(crate) fn end_session(&self, session: SessionId) {
+        self.transition(|state, now, fx| state.revoke(session, now, fx));
+    }
+
+    /// Ends every call, and notes when everybody was last seen.
+    pub(crate) fn shut_down(&self) {
+        self.transition(|state, now, fx| state.shut_down(now, fx));
+    }
 
     /// The sessions that have a joined socket.
     pub(crate) fn sessions(&self) -> Vec<SessionId> {
-        Vec::new()
+        self.lock().sessions()
     }
 
-    pub(crate) fn is_online(&self, _user: UserId) -> bool {
-        false
+    /// The devices that are joined.
+    pub(crate) fn devices(&self) -> Vec<DeviceId> {
+        self.lock().devices()
     }
 
-    /// Ordered by when they came.
-    pub(crate) fn online_users(&self) -> Arc<[OnlineUser]> {
-        [].into()
+    pub(crate) fn is_online(&self, user: UserId) -> bool {
+        self.lock().is_online(user)
+    }
+
+    /// In the order in which they came.
+    pub(crate) fn roster(&self) -> Arc<Roster> {
+        self.lock().presence().roster()
     }
 
     pub(crate) fn active_users(&self) -> usize {
-        0
+        self.lock().online_count()
     }
 
     pub(crate) fn active_calls(&self) -> usize {
-        0
+        self.lock().call_count()
+    }
+}
+
+impl From<Fault> for crate::error::Error {
+    fn from(fault: Fault) -> Self {
+        use crate::domain::call::Refusal;
+        match fault {
+            Fault::NotJoined => Self::NotJoined,
+            Fault::NoSuchCall => Self::NotFound("There is no such call"),
+            Fault::SelfCall => Self::SelfCall,
+            Fault::TooManyDevices => Self::RateLimited { retry_after: Duration::from_secs(10) },
+            Fault::Refused(Refusal::State(sentence)) => Self::InvalidState(sentence),
+            Fault::Refused(Refusal::TooManyHeld) => Self::RateLimited { retry_after: Duration::from_secs(1) },
+        }
     }
 }

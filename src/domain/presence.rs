@@ -1,0 +1,270 @@
+//! Who is online: sets in, changes out.
+
+use super::ids::{DeviceId, UserId};
+use super::message::Party;
+use super::username::Username;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, OnceLock};
+
+/// One online user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OnlineUser {
+    pub(crate) id: UserId,
+    pub(crate) username: Username,
+    /// The newest of the user's devices.
+    pub(crate) device: DeviceId,
+}
+
+/// The list of online users at one instant, in the order in which they came. Its wire form is made at most once.
+#[derive(Debug, Default)]
+pub(crate) struct Roster {
+    pub(crate) users: Vec<OnlineUser>,
+    encoded: OnceLock<Box<str>>,
+}
+
+impl Roster {
+    /// The wire form, made by `encode` the first time.
+    pub(crate) fn encoded(&self, encode: impl FnOnce(&[OnlineUser]) -> Box<str>) -> &str {
+        self.encoded.get_or_init(|| encode(&self.users))
+    }
+}
+
+impl PartialEq for Roster {
+    fn eq(&self, other: &Self) -> bool {
+        self.users == other.users
+    }
+}
+
+/// What changed since the last delta.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct RosterDelta {
+    pub(crate) online: Vec<Party>,
+    pub(crate) offline: Vec<UserId>,
+}
+
+impl RosterDelta {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.online.is_empty() && self.offline.is_empty()
+    }
+}
+
+/// How a device wants to hear of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum PresenceMode {
+    /// The whole list whenever it changed.
+    #[default]
+    Full,
+    /// Only what changed.
+    Delta,
+    /// Only what changed about watched users.
+    None,
+}
+
+/// The set of online users, those who listen, and what they have not heard yet.
+#[derive(Debug, Default)]
+pub(crate) struct Presence {
+    arrivals: u64,
+    online: BTreeMap<u64, OnlineUser>,
+    arrival_of: HashMap<UserId, u64>,
+    roster: Option<Arc<Roster>>,
+    full: HashSet<DeviceId>,
+    delta: HashSet<DeviceId>,
+    watchers: HashMap<UserId, HashSet<DeviceId>>,
+    watching: HashMap<DeviceId, Vec<UserId>>,
+    list_changed: bool,
+    /// Users whose state changed, with the state last told.
+    changed: HashMap<UserId, bool>,
+}
+
+impl Presence {
+    /// The user is online with `device` as newest.
+    pub(crate) fn set_online(&mut self, user: Party, device: DeviceId) {
+        let arrival = match self.arrival_of.get(&user.id) {
+            Some(arrival) => *arrival,
+            None => {
+                self.changed.entry(user.id).or_insert(false);
+                self.arrivals += 1;
+                self.arrival_of.insert(user.id, self.arrivals);
+                self.arrivals
+            }
+        };
+        self.online.insert(arrival, OnlineUser { id: user.id, username: user.username, device });
+        self.list_was_changed();
+    }
+
+    /// The user's last device is gone.
+    pub(crate) fn set_offline(&mut self, user: UserId) {
+        if let Some(arrival) = self.arrival_of.remove(&user) {
+            self.online.remove(&arrival);
+            self.changed.entry(user).or_insert(true);
+            self.list_was_changed();
+        }
+    }
+
+    fn list_was_changed(&mut self) {
+        self.roster = None;
+        self.list_changed = true;
+    }
+
+    pub(crate) fn is_online(&self, user: UserId) -> bool {
+        self.arrival_of.contains_key(&user)
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.online.len()
+    }
+
+    /// The list now; the same allocation until it changes.
+    pub(crate) fn roster(&mut self) -> Arc<Roster> {
+        let online = &self.online;
+        Arc::clone(self.roster.get_or_insert_with(|| {
+            Arc::new(Roster { users: online.values().cloned().collect(), encoded: OnceLock::new() })
+        }))
+    }
+
+    /// The device listens in `mode` from now on.
+    pub(crate) fn listen(&mut self, device: DeviceId, mode: PresenceMode) {
+        self.full.remove(&device);
+        self.delta.remove(&device);
+        match mode {
+            PresenceMode::Full => drop(self.full.insert(device)),
+            PresenceMode::Delta => drop(self.delta.insert(device)),
+            PresenceMode::None => return,
+        }
+        self.unwatch(device);
+    }
+
+    /// The device listens no more.
+    pub(crate) fn forget(&mut self, device: DeviceId) {
+        self.full.remove(&device);
+        self.delta.remove(&device);
+        self.unwatch(device);
+    }
+
+    /// Replaces the set of users the device hears of. Who hears of everybody anyway needs none.
+    pub(crate) fn watch(&mut self, device: DeviceId, users: Vec<UserId>) {
+        self.unwatch(device);
+        if self.full.contains(&device) || self.delta.contains(&device) {
+            return;
+        }
+        for user in &users {
+            self.watchers.entry(*user).or_default().insert(device);
+        }
+        self.watching.insert(device, users);
+    }
+
+    fn unwatch(&mut self, device: DeviceId) {
+        for user in self.watching.remove(&device).unwrap_or_default() {
+            if let Some(watchers) = self.watchers.get_mut(&user) {
+                watchers.remove(&device);
+                if watchers.is_empty() {
+                    self.watchers.remove(&user);
+                }
+            }
+        }
+    }
+
+    /// Whether somebody has something to hear.
+    pub(crate) fn has_news(&self) -> bool {
+        self.list_changed || !self.changed.is_empty()
+    }
+
+    /// Who is to get the list, if it changed since the last time.
+    pub(crate) fn take_list(&mut self) -> Option<Vec<DeviceId>> {
+        std::mem::take(&mut self.list_changed).then(|| self.full.iter().copied().collect())
+    }
+
+    /// What changed since the last deltas, and for whom. A user who came and went in between is no news.
+    pub(crate) fn take_deltas(&mut self) -> Vec<(Arc<RosterDelta>, Vec<DeviceId>)> {
+        let changed = std::mem::take(&mut self.changed);
+        let mut all = RosterDelta::default();
+        let mut watched: HashMap<DeviceId, RosterDelta> = HashMap::new();
+        for (user, told_online) in changed {
+            let now = self.arrival_of.get(&user).and_then(|arrival| self.online.get(arrival));
+            if now.is_some() == told_online {
+                continue;
+            }
+            let add = |delta: &mut RosterDelta| match now {
+                Some(row) => delta.online.push(Party { id: row.id, username: row.username.clone() }),
+                None => delta.offline.push(user),
+            };
+            add(&mut all);
+            for device in self.watchers.get(&user).into_iter().flatten() {
+                add(watched.entry(*device).or_default());
+            }
+        }
+        let mut deltas: Vec<_> = watched.into_iter().map(|(device, delta)| (Arc::new(delta), vec![device])).collect();
+        if !all.is_empty() && !self.delta.is_empty() {
+            deltas.push((Arc::new(all), self.delta.iter().copied().collect()));
+        }
+        deltas
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn party(name: &str) -> Party {
+        Party { id: UserId::new(), username: Username::parse(name).unwrap() }
+    }
+
+    #[test]
+    fn a_user_has_one_row_with_the_newest_device() {
+        let (mut presence, ann) = (Presence::default(), party("ann"));
+        let (first, second) = (DeviceId::new(), DeviceId::new());
+        presence.set_online(ann.clone(), first);
+        presence.set_online(ann.clone(), second);
+        let roster = presence.roster();
+        assert_eq!(roster.users, [OnlineUser { id: ann.id, username: ann.username, device: second }]);
+    }
+
+    #[test]
+    fn the_list_goes_to_full_listeners_once_a_change() {
+        let (mut presence, ann, listener) = (Presence::default(), party("ann"), DeviceId::new());
+        presence.listen(listener, PresenceMode::Full);
+        assert!(presence.take_list().is_none());
+        presence.set_online(ann, DeviceId::new());
+        assert_eq!(presence.take_list(), Some(vec![listener]));
+        assert_eq!(presence.roster().users.len(), 1);
+        assert!(presence.take_list().is_none());
+    }
+
+    #[test]
+    fn a_user_who_came_and_went_between_two_deltas_is_no_news() {
+        let (mut presence, ann, bob) = (Presence::default(), party("ann"), party("bob"));
+        presence.listen(DeviceId::new(), PresenceMode::Delta);
+        presence.set_online(ann.clone(), DeviceId::new());
+        presence.set_offline(ann.id);
+        presence.set_online(bob.clone(), DeviceId::new());
+        let deltas = presence.take_deltas();
+        assert_eq!(*deltas[0].0, RosterDelta { online: vec![bob.clone()], offline: vec![] });
+        presence.set_offline(bob.id);
+        assert_eq!(*presence.take_deltas()[0].0, RosterDelta { online: vec![], offline: vec![bob.id] });
+    }
+
+    #[test]
+    fn a_watcher_hears_only_of_the_watched() {
+        let (mut presence, ann, bob, watcher) = (Presence::default(), party("ann"), party("bob"), DeviceId::new());
+        presence.listen(watcher, PresenceMode::None);
+        presence.watch(watcher, vec![ann.id]);
+        presence.set_online(ann.clone(), DeviceId::new());
+        presence.set_online(bob.clone(), DeviceId::new());
+        let deltas = presence.take_deltas();
+        assert_eq!(deltas.len(), 1);
+        assert_eq!((deltas[0].0.online.clone(), deltas[0].1.clone()), (vec![ann.clone()], vec![watcher]));
+        presence.watch(watcher, vec![]);
+        presence.set_offline(ann.id);
+        assert!(presence.take_deltas().is_empty());
+    }
+
+    #[test]
+    fn a_device_that_left_hears_nothing() {
+        let (mut presence, listener) = (Presence::default(), DeviceId::new());
+        presence.listen(listener, PresenceMode::Delta);
+        presence.forget(listener);
+        presence.set_online(party("ann"), DeviceId::new());
+        assert!(presence.take_deltas().is_empty());
+        assert_eq!(presence.take_list(), Some(vec![]));
+    }
+}

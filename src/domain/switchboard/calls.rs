@@ -1,0 +1,306 @@
+//! Calls are dialled, act and end.
+
+use super::{
+    Call, CallId, CallRecord, DeviceId, Duration, Effects, Fault, LiveCall, Message, Party, PastCall, Refusal,
+    SessionId, Switchboard, Timer, UserId,
+};
+use crate::domain::call::{Actor, CallStatus, EndReason, Event, Role};
+use crate::domain::media::{CallType, Candidate, Description, MediaState};
+use crate::domain::message::DialStatus;
+use crate::domain::time::Moment;
+
+/// How long the retry of an ended call's event is still answered as one.
+const FORGET_AFTER: Duration = Duration::from_secs(60);
+
+/// What became of a dial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialled {
+    /// A new call; nobody is rung before [`Switchboard::announce`].
+    Placed(CallId),
+    /// A repetition: this call is under way already.
+    Again(CallId),
+    /// The callee is calling the caller; the id is theirs.
+    Glare(CallId),
+    /// Recorded as missed.
+    Busy(CallId),
+    /// Recorded as missed.
+    Offline(CallId),
+    /// Nobody here by that id: look the user up and dial again with what you found.
+    NotHere,
+}
+
+impl Switchboard {
+    /// A device calls a user. `known`: the callee as the database has it, for one who is not here.
+    pub(crate) fn dial(
+        &mut self,
+        device: DeviceId,
+        to: UserId,
+        known: Option<Party>,
+        media: (CallType, Description),
+        now: Moment,
+        fx: &mut Effects,
+    ) -> Result<Dialled, Fault> {
+        let entry = self.devices.get(&device).ok_or(Fault::NotJoined)?;
+        let by = Actor { role: Role::Caller, device, session: entry.session };
+        let caller = self.users.get(&entry.user).ok_or(Fault::NotJoined)?.party.clone();
+        if caller.id == to {
+            return Err(Fault::SelfCall);
+        }
+        if let Some(call) = self.call_of(caller.id) {
+            return dial_in_call(call, caller.id, to, device);
+        }
+        let (callee, here) = match self.users.get(&to) {
+            Some(line) => (line.party.clone(), Some(line.call.is_some())),
+            None => match known {
+                Some(party) => (party, None),
+                None => return Ok(Dialled::NotHere),
+            },
+        };
+        let (call_type, offer) = media;
+        Ok(match here {
+            None => Dialled::Offline(self.missed(caller.id, callee.id, call_type, EndReason::UserOffline, now, fx)),
+            Some(true) => Dialled::Busy(self.missed(caller.id, callee.id, call_type, EndReason::UserBusy, now, fx)),
+            Some(false) => {
+                let users = [caller.id, callee.id];
+                let call = Call::dial(caller, by, callee, call_type, offer, self.rules, now);
+                let id = call.id();
+                fx.records.push(call.record());
+                self.calls.insert(id, LiveCall { call, timer: None });
+                for user in users {
+                    self.set_call(user, Some(id));
+                }
+                self.sync_call_timer(id);
+                Dialled::Placed(id)
+            }
+        })
+    }
+
+    fn missed(
+        &mut self,
+        caller: UserId,
+        callee: UserId,
+        call_type: CallType,
+        reason: EndReason,
+        now: Moment,
+        fx: &mut Effects,
+    ) -> CallId {
+        let id = CallId::new();
+        fx.records.push(CallRecord {
+            id,
+            caller,
+            callee,
+            call_type,
+            status: CallStatus::Missed,
+            end_reason: Some(reason),
+            started_at: now.wall,
+            answered_at: None,
+            ended_at: Some(now.wall),
+        });
+        self.remember(id, PastCall { caller, callee, rejected: false }, now);
+        id
+    }
+
+    /// The call is on record: the callee's devices ring. False if it ended meanwhile.
+    pub(crate) fn announce(&mut self, call: CallId, now: Moment, fx: &mut Effects) -> bool {
+        let Some(live) = self.calls.get(&call) else { return false };
+        let callee = live.call.party(Role::Callee).id;
+        let devices: Vec<DeviceId> = self.users.get(&callee).map(|line| line.devices.clone()).unwrap_or_default();
+        let devices = devices.into_iter().filter_map(|id| Some((id, self.devices.get(&id)?.session))).collect();
+        self.apply(call, Event::Announced { devices }, now, fx).is_ok()
+    }
+
+    /// Tells the caller's device what became of a call that never rang.
+    pub(crate) fn tell_status(&self, device: DeviceId, call: CallId, status: DialStatus, fx: &mut Effects) {
+        if self.devices.contains_key(&device) {
+            fx.sends.push((device, Message::CallStatus { call, status }));
+        }
+    }
+
+    pub(crate) fn accept(
+        &mut self,
+        device: DeviceId,
+        call: CallId,
+        answer: Description,
+        now: Moment,
+        fx: &mut Effects,
+    ) -> Result<(), Fault> {
+        self.act(device, call, |by| Event::Accepted { by, answer }, now, fx)
+    }
+
+    pub(crate) fn reject(
+        &mut self,
+        device: DeviceId,
+        call: CallId,
+        now: Moment,
+        fx: &mut Effects,
+    ) -> Result<(), Fault> {
+        match self.past_role(device, call)? {
+            // A repetition of what ended the call.
+            Some((Role::Callee, true)) => Ok(()),
+            Some((Role::Caller | Role::Callee, _)) => Err(OVER),
+            None => self.act(device, call, |by| Event::Rejected { by }, now, fx),
+        }
+    }
+
+    pub(crate) fn end(
+        &mut self,
+        device: DeviceId,
+        call: CallId,
+        now: Moment,
+        fx: &mut Effects,
+    ) -> Result<(), Fault> {
+        // Ending a call that just ended is what was wanted.
+        match self.past_role(device, call)? {
+            Some(_) => Ok(()),
+            None => self.act(device, call, |by| Event::Ended { by }, now, fx),
+        }
+    }
+
+    /// A candidate for `to`, the other party of `call`, or of whatever call the two have.
+    pub(crate) fn candidate(
+        &mut self,
+        device: DeviceId,
+        to: UserId,
+        call: Option<CallId>,
+        candidate: Candidate,
+        now: Moment,
+        fx: &mut Effects,
+    ) -> Result<(), Fault> {
+        let user = self.devices.get(&device).ok_or(Fault::NotJoined)?.user;
+        if let Some(id) = call
+            && self.past_role(device, id)?.is_some()
+        {
+            return Err(OVER);
+        }
+        let live = self.call_of(user).ok_or(Fault::NoSuchCall)?;
+        let id = live.id();
+        if user == to || live.role_of(to).is_none() || call.is_some_and(|call| call != id) {
+            return Err(Fault::NoSuchCall);
+        }
+        self.act(device, id, |by| Event::Candidate { by, candidate }, now, fx)
+    }
+
+    pub(crate) fn renegotiate(
+        &mut self,
+        device: DeviceId,
+        call: CallId,
+        description: Description,
+        now: Moment,
+        fx: &mut Effects,
+    ) -> Result<(), Fault> {
+        self.act(device, call, |by| Event::Renegotiated { by, description }, now, fx)
+    }
+
+    pub(crate) fn change_media(
+        &mut self,
+        device: DeviceId,
+        call: CallId,
+        media: MediaState,
+        now: Moment,
+        fx: &mut Effects,
+    ) -> Result<(), Fault> {
+        self.act(device, call, |by| Event::MediaChanged { by, media }, now, fx)
+    }
+
+    /// The server goes down: every call ends, and everybody is gone.
+    pub(crate) fn shut_down(&mut self, now: Moment, fx: &mut Effects) {
+        for call in self.call_ids() {
+            // Never refused.
+            let _ = self.apply(call, Event::ShutDown, now, fx);
+        }
+        fx.gone.extend(self.users.keys());
+    }
+
+    fn act(
+        &mut self,
+        device: DeviceId,
+        call: CallId,
+        event: impl FnOnce(Actor) -> Event,
+        now: Moment,
+        fx: &mut Effects,
+    ) -> Result<(), Fault> {
+        if self.past_role(device, call)?.is_some() {
+            return Err(OVER);
+        }
+        let (user, session) = self.identity(device)?;
+        let live = self.calls.get(&call).ok_or(Fault::NoSuchCall)?;
+        let role = live.call.role_of(user).ok_or(Fault::NoSuchCall)?;
+        self.apply(call, event(Actor { role, device, session }), now, fx)
+    }
+
+    fn identity(&self, device: DeviceId) -> Result<(UserId, SessionId), Fault> {
+        self.devices.get(&device).map(|entry| (entry.user, entry.session)).ok_or(Fault::NotJoined)
+    }
+
+    /// The sender's side in a call that ended a moment ago, and whether it was rejected.
+    fn past_role(&self, device: DeviceId, call: CallId) -> Result<Option<(Role, bool)>, Fault> {
+        let (user, _) = self.identity(device)?;
+        Ok(self.past.get(&call).and_then(|past| {
+            let role = if user == past.caller {
+                Role::Caller
+            } else if user == past.callee {
+                Role::Callee
+            } else {
+                return None;
+            };
+            Some((role, past.rejected))
+        }))
+    }
+
+    /// Lets `event` happen to a live call, and cleans up after one that ended.
+    pub(super) fn apply(
+        &mut self,
+        call: CallId,
+        event: Event,
+        now: Moment,
+        fx: &mut Effects,
+    ) -> Result<(), Fault> {
+        let live = self.calls.get_mut(&call).ok_or(Fault::NoSuchCall)?;
+        let outcome = live.call.apply(event, now).map_err(Fault::Refused)?;
+        fx.sends.extend(outcome.sends);
+        fx.records.extend(outcome.record);
+        match outcome.ended {
+            None => self.sync_call_timer(call),
+            Some(ending) => self.clear(call, ending.reason == EndReason::Rejected, now, fx),
+        }
+        Ok(())
+    }
+
+    fn clear(&mut self, id: CallId, rejected: bool, now: Moment, fx: &mut Effects) {
+        let Some(LiveCall { call, timer }) = self.calls.remove(&id) else { return };
+        self.drop_call_timer(id, timer);
+        let [caller, callee] = [Role::Caller, Role::Callee].map(|role| call.party(role).id);
+        self.remember(id, PastCall { caller, callee, rejected }, now);
+        for user in [caller, callee] {
+            self.set_call(user, None);
+            let devices = self.users.get(&user).map(|line| line.devices.clone()).unwrap_or_default();
+            for device in devices {
+                self.cut_if_expired(device, now, fx);
+            }
+            self.forget_idle_user(user);
+        }
+    }
+
+    fn set_call(&mut self, user: UserId, call: Option<CallId>) {
+        if let Some(line) = self.users.get_mut(&user) {
+            line.call = call;
+        }
+    }
+
+    fn remember(&mut self, call: CallId, past: PastCall, now: Moment) {
+        self.past.insert(call, past);
+        self.timers.insert((now.mono + FORGET_AFTER, Timer::Forget(call)));
+    }
+}
+
+const OVER: Fault = Fault::Refused(Refusal::State("The call is over"));
+
+/// What dialling means to somebody who is in a call already.
+fn dial_in_call(call: &Call, caller: UserId, to: UserId, device: DeviceId) -> Result<Dialled, Fault> {
+    let with_callee = call.role_of(to).is_some();
+    match call.role_of(caller) {
+        Some(Role::Caller) if with_callee && call.is_dialled_by(device) => Ok(Dialled::Again(call.id())),
+        Some(Role::Callee) if with_callee && call.is_pending() => Ok(Dialled::Glare(call.id())),
+        Some(Role::Caller | Role::Callee) | None => Err(Fault::Refused(Refusal::State("You are in a call already"))),
+    }
+}

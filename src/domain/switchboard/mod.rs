@@ -1,0 +1,147 @@
+//! Everybody who is here and every live call: the rules that look at more than one call.
+//!
+//! Every method takes the time and writes what must happen into [`Effects`]; nothing is sent or stored here.
+
+mod calls;
+mod devices;
+mod timers;
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use calls::Dialled;
+pub(crate) use devices::Joining;
+
+use super::call::{Call, CallRecord, Refusal, Rules};
+use super::ids::{CallId, DeviceId, SessionId, UserId};
+use super::message::{Message, Party};
+use super::presence::Presence;
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+use timers::Timer;
+
+/// What must happen, in order: first the sends, then the cuts.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    pub(crate) sends: Vec<(DeviceId, Message)>,
+    /// History rows that changed.
+    pub(crate) records: Vec<CallRecord>,
+    /// Devices that are here no more and must be disconnected.
+    pub(crate) cuts: Vec<(DeviceId, Cut)>,
+    /// Users whose last device just left.
+    pub(crate) gone: Vec<UserId>,
+}
+
+/// Why the server disconnects a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    TokenExpired,
+    SessionRevoked,
+}
+
+/// Why a command is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    NotJoined,
+    /// No such call, or not the sender's: the two look the same.
+    NoSuchCall,
+    SelfCall,
+    TooManyDevices,
+    Refused(Refusal),
+}
+
+/// The state of everything live.
+#[derive(Debug)]
+pub(crate) struct Switchboard {
+    rules: Rules,
+    devices: HashMap<DeviceId, Device>,
+    users: HashMap<UserId, Line>,
+    calls: HashMap<CallId, LiveCall>,
+    past: HashMap<CallId, PastCall>,
+    timers: BTreeSet<(Duration, Timer)>,
+    presence: Presence,
+}
+
+/// A joined connection.
+#[derive(Debug)]
+struct Device {
+    user: UserId,
+    session: SessionId,
+    /// On the monotonic clock.
+    token_expires: Duration,
+    timer: Option<Duration>,
+    warned: bool,
+}
+
+/// A user who is online, or in a call that waits for a device to come back.
+#[derive(Debug)]
+struct Line {
+    party: Party,
+    /// Oldest first.
+    devices: Vec<DeviceId>,
+    call: Option<CallId>,
+}
+
+#[derive(Debug)]
+struct LiveCall {
+    call: Call,
+    timer: Option<Duration>,
+}
+
+/// Enough of an ended call to answer a retry.
+#[derive(Debug)]
+struct PastCall {
+    caller: UserId,
+    callee: UserId,
+    rejected: bool,
+}
+
+impl Switchboard {
+    pub(crate) fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            devices: HashMap::new(),
+            users: HashMap::new(),
+            calls: HashMap::new(),
+            past: HashMap::new(),
+            timers: BTreeSet::new(),
+            presence: Presence::default(),
+        }
+    }
+
+    pub(crate) fn presence(&mut self) -> &mut Presence {
+        &mut self.presence
+    }
+
+    pub(crate) fn is_online(&self, user: UserId) -> bool {
+        self.presence.is_online(user)
+    }
+
+    pub(crate) fn online_count(&self) -> usize {
+        self.presence.count()
+    }
+
+    pub(crate) fn call_count(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// The sessions that have a joined device.
+    pub(crate) fn sessions(&self) -> Vec<SessionId> {
+        let mut sessions: Vec<_> = self.devices.values().map(|device| device.session).collect();
+        sessions.sort_unstable();
+        sessions.dedup();
+        sessions
+    }
+
+    /// The joined devices.
+    pub(crate) fn devices(&self) -> Vec<DeviceId> {
+        self.devices.keys().copied().collect()
+    }
+
+    /// The live calls.
+    pub(crate) fn call_ids(&self) -> Vec<CallId> {
+        self.calls.keys().copied().collect()
+    }
+}

@@ -1,0 +1,57 @@
+//! Presence goes out: changes merged, whole lists paced.
+//!
+//! A whole list to everybody costs the square of the users, so it has a byte budget: the first change goes out at
+//! once, what follows is merged for as long as the last broadcast takes at that rate. A receiver whose turn comes
+//! late gets the list as it is then, never one that a newer one has replaced.
+
+use super::Live;
+use crate::domain::message::Message;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Changes within this time go out as one.
+const MERGE: Duration = Duration::from_millis(100);
+/// What whole lists may cost in all.
+const BYTES_PER_SECOND: usize = 32 * 1024 * 1024;
+/// Handed to the sockets at a time, so that copies of a long list never fill the memory.
+const SLICE_BYTES: usize = 1024 * 1024;
+/// A row of the list on the wire: two UUIDs, a name, and the JSON around them.
+const ROW_BYTES: usize = 160;
+
+impl Live {
+    /// Sends deltas for as long as it is polled.
+    pub(crate) async fn announce_deltas(&self) {
+        let [_, changed] = &self.presence_changed;
+        loop {
+            changed.notified().await;
+            self.transition(|state, _, fx| {
+                for (delta, hearers) in state.presence().take_deltas() {
+                    let message = Message::PresenceDelta(delta);
+                    fx.sends.extend(hearers.into_iter().map(|device| (device, message.clone())));
+                }
+            });
+            tokio::time::sleep(MERGE).await;
+        }
+    }
+
+    /// Sends whole lists for as long as it is polled.
+    pub(crate) async fn announce_lists(&self) {
+        let [changed, _] = &self.presence_changed;
+        loop {
+            changed.notified().await;
+            let Some(hearers) = self.lock().presence().take_list() else { continue };
+            let mut hearers = hearers.into_iter();
+            while hearers.len() > 0 {
+                let bytes = self.transition(|state, _, fx| {
+                    let roster = state.presence().roster();
+                    let bytes = (roster.users.len() * ROW_BYTES).max(ROW_BYTES);
+                    let slice = hearers.by_ref().take((SLICE_BYTES / bytes).max(1));
+                    fx.sends.extend(slice.map(|device| (device, Message::UsersUpdated(Arc::clone(&roster)))));
+                    fx.sends.len() * bytes
+                });
+                tokio::time::sleep(Duration::from_secs_f64(bytes as f64 / BYTES_PER_SECOND as f64)).await;
+            }
+            tokio::time::sleep(MERGE).await;
+        }
+    }
+}
