@@ -1,5 +1,7 @@
 //! A production backend for 1:1 video and audio calls.
 
+mod app;
+mod auth;
 pub mod clock;
 pub mod config;
 mod domain;

@@ -68,7 +68,8 @@ struct DescriptionShape<'a> {
 impl Description {
     /// Checks the shape, the type and the size; the SDP itself is the browsers' business.
     pub(crate) fn parse(raw: &RawValue, allowed: &[SdpType]) -> Result<Self, BadMedia> {
-        let shape: DescriptionShape = serde_json::from_str(raw.get()).map_err(|_| BadMedia::NotADescription)?;
+        let shape: DescriptionShape =
+            serde_json::from_str(raw.get()).map_err(|_| BadMedia::NotADescription)?;
         if !allowed.contains(&shape.kind) {
             return Err(BadMedia::WrongSdpType);
         }
@@ -121,7 +122,8 @@ impl Candidate {
             return Err(BadMedia::TooLarge);
         }
         if raw.get() != "null" {
-            let shape: CandidateShape = serde_json::from_str(raw.get()).map_err(|_| BadMedia::NotACandidate)?;
+            let shape: CandidateShape =
+                serde_json::from_str(raw.get()).map_err(|_| BadMedia::NotACandidate)?;
             if shape.candidate.contains('\0') {
                 return Err(BadMedia::Nul);
             }
@@ -171,10 +173,20 @@ mod tests {
 
     #[test]
     fn a_description_out_of_shape_is_refused() {
-        for text in ["null", "[]", "1", "\"v=0\"", "{}", r#"{"type":"offer"}"#, r#"{"sdp":"v=0"}"#,
-            r#"{"type":"offer","sdp":5}"#, r#"{"type":"offer","sdp":{}}"#, r#"{"type":"offer","sdp":null}"#,
-            r#"{"type":"offer","type":"offer","sdp":"v=0"}"#, r#"{"type":"OFFER","sdp":"v=0"}"#]
-        {
+        for text in [
+            "null",
+            "[]",
+            "1",
+            "\"v=0\"",
+            "{}",
+            r#"{"type":"offer"}"#,
+            r#"{"sdp":"v=0"}"#,
+            r#"{"type":"offer","sdp":5}"#,
+            r#"{"type":"offer","sdp":{}}"#,
+            r#"{"type":"offer","sdp":null}"#,
+            r#"{"type":"offer","type":"offer","sdp":"v=0"}"#,
+            r#"{"type":"OFFER","sdp":"v=0"}"#,
+        ] {
             assert_eq!(offer(text), Err(BadMedia::NotADescription), "{text}");
         }
         assert_eq!(offer(r#"{"type":"answer","sdp":"v=0"}"#), Err(BadMedia::WrongSdpType));
@@ -197,7 +209,10 @@ mod tests {
     #[test]
     fn a_candidate_is_an_object_with_a_candidate_line_or_null() {
         assert!(Candidate::parse(&raw("null")).is_ok());
-        assert!(Candidate::parse(&raw(r#"{"candidate":"candidate:1 1 udp 1 1.2.3.4 5 typ host","sdpMid":"0"}"#)).is_ok());
+        assert!(
+            Candidate::parse(&raw(r#"{"candidate":"candidate:1 1 udp 1 1.2.3.4 5 typ host","sdpMid":"0"}"#))
+                .is_ok()
+        );
         assert!(Candidate::parse(&raw(r#"{"candidate":""}"#)).is_ok());
         for text in ["1", "\"x\"", "[]", "{}", r#"{"candidate":5}"#, r#"{"candidate":null}"#, "true"] {
             assert_eq!(Candidate::parse(&raw(text)), Err(BadMedia::NotACandidate), "{text}");

@@ -5,6 +5,7 @@ pub(crate) mod ids;
 pub(crate) mod media;
 pub(crate) mod message;
 pub(crate) mod presence;
+pub(crate) mod rate;
 pub(crate) mod switchboard;
 pub(crate) mod time;
 pub(crate) mod username;

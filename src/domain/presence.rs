@@ -193,7 +193,8 @@ impl Presence {
                 add(watched.entry(*device).or_default());
             }
         }
-        let mut deltas: Vec<_> = watched.into_iter().map(|(device, delta)| (Arc::new(delta), vec![device])).collect();
+        let mut deltas: Vec<_> =
+            watched.into_iter().map(|(device, delta)| (Arc::new(delta), vec![device])).collect();
         if !all.is_empty() && !self.delta.is_empty() {
             deltas.push((Arc::new(all), self.delta.iter().copied().collect()));
         }
@@ -245,7 +246,8 @@ mod tests {
 
     #[test]
     fn a_watcher_hears_only_of_the_watched() {
-        let (mut presence, ann, bob, watcher) = (Presence::default(), party("ann"), party("bob"), DeviceId::new());
+        let (mut presence, ann, bob, watcher) =
+            (Presence::default(), party("ann"), party("bob"), DeviceId::new());
         presence.listen(watcher, PresenceMode::None);
         presence.watch(watcher, vec![ann.id]);
         presence.set_online(ann.clone(), DeviceId::new());

@@ -134,6 +134,10 @@ impl CallRates {
         if users.len() >= REMEMBERED_RATES {
             users.retain(|_, gcra| !gcra.is_full(now));
         }
-        users.entry(user).or_default().take(rate, now).map_err(|retry_after| Error::RateLimited { retry_after })
+        users
+            .entry(user)
+            .or_default()
+            .take(rate, now)
+            .map_err(|retry_after| Error::RateLimited { retry_after })
     }
 }

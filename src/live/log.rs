@@ -21,7 +21,11 @@ pub(super) fn call(row: &CallRecord) {
         | CallStatus::Cancelled
         | CallStatus::Missed
         | CallStatus::Failed => {
-            info!(status = row.status.as_str(), reason = row.end_reason.map(|reason| reason.as_str()), "call ended");
+            info!(
+                status = row.status.as_str(),
+                reason = row.end_reason.map(|reason| reason.as_str()),
+                "call ended"
+            );
         }
     }
 }

@@ -49,7 +49,13 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    pub(crate) fn new(clock: Clock, rules: Rules, call_rate: Option<Rate>, journal: Journal, sink: Arc<dyn Sink>) -> Self {
+    pub(crate) fn new(
+        clock: Clock,
+        rules: Rules,
+        call_rate: Option<Rate>,
+        journal: Journal,
+        sink: Arc<dyn Sink>,
+    ) -> Self {
         Self {
             state: Mutex::new(Switchboard::new(rules)),
             clock,

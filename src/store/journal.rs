@@ -249,7 +249,9 @@ impl Writer {
                 for row in &batch.rows {
                     match limited(insert_calls(&mut connection, std::slice::from_ref(row), self.node)).await {
                         Err(error) if is_away(&error) => return Err(error),
-                        Err(error) => tracing::error!(call = %row.id, %error, "history refuses a row; it is dropped"),
+                        Err(error) => {
+                            tracing::error!(call = %row.id, %error, "history refuses a row; it is dropped")
+                        }
                         Ok(()) => {}
                     }
                 }
@@ -271,7 +273,9 @@ impl Writer {
     /// connection. The owner may close what others left live; who is not the owner leaves it alone.
     async fn own_history(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         if !limited(lock_ownership(connection)).await? {
-            tracing::warn!("another server writes history into this database; calls it left live are not closed");
+            tracing::warn!(
+                "another server writes history into this database; calls it left live are not closed"
+            );
             return Ok(());
         }
         let closed = limited(close_left_live(connection, self.node)).await?;
@@ -312,7 +316,11 @@ async fn close_left_live(connection: &mut PgConnection, node: NodeId) -> Result<
 }
 
 /// A party whose account went meanwhile is written as null. A row that is over is never opened again.
-async fn insert_calls(connection: &mut PgConnection, rows: &[CallRecord], node: NodeId) -> Result<(), sqlx::Error> {
+async fn insert_calls(
+    connection: &mut PgConnection,
+    rows: &[CallRecord],
+    node: NodeId,
+) -> Result<(), sqlx::Error> {
     if rows.is_empty() {
         return Ok(());
     }

@@ -1,8 +1,13 @@
 //! Postgres: free functions, one file a table. Only this room knows sqlx.
 
 pub(crate) mod journal;
+mod pool;
+pub(crate) mod sessions;
+pub(crate) mod users;
 
 use crate::error::Error;
+
+pub(crate) use pool::{Condition, Pool, StartError, connect, migrate, probe};
 
 impl From<sqlx::Error> for Error {
     /// A database that is away is `unavailable`; a broken unique name is `username_taken`; the rest is our fault.

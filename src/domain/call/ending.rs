@@ -47,9 +47,10 @@ impl Ending {
         }
         match self.reason {
             EndReason::Rejected => CallStatus::Rejected,
-            EndReason::Hangup | EndReason::Cancelled | EndReason::ConnectionLost | EndReason::SessionRevoked => {
-                CallStatus::Cancelled
-            }
+            EndReason::Hangup
+            | EndReason::Cancelled
+            | EndReason::ConnectionLost
+            | EndReason::SessionRevoked => CallStatus::Cancelled,
             EndReason::NoAnswer | EndReason::UserOffline | EndReason::UserBusy => CallStatus::Missed,
             EndReason::ServerShutdown => CallStatus::Failed,
         }

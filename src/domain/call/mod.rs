@@ -67,21 +67,48 @@ pub(crate) struct Actor {
 #[derive(Debug, Clone)]
 pub(crate) enum Event {
     /// The call is on record; these are the callee's devices now.
-    Announced { devices: Vec<(DeviceId, SessionId)> },
+    Announced {
+        devices: Vec<(DeviceId, SessionId)>,
+    },
     /// A device joined: it may come back into the call, or be rung. `resume`: it asks for the call by its id.
-    Joined { by: Actor, resume: bool },
-    Accepted { by: Actor, answer: Description },
-    Rejected { by: Actor },
-    Ended { by: Actor },
-    Candidate { by: Actor, candidate: Candidate },
-    Renegotiated { by: Actor, description: Description },
-    MediaChanged { by: Actor, media: MediaState },
+    Joined {
+        by: Actor,
+        resume: bool,
+    },
+    Accepted {
+        by: Actor,
+        answer: Description,
+    },
+    Rejected {
+        by: Actor,
+    },
+    Ended {
+        by: Actor,
+    },
+    Candidate {
+        by: Actor,
+        candidate: Candidate,
+    },
+    Renegotiated {
+        by: Actor,
+        description: Description,
+    },
+    MediaChanged {
+        by: Actor,
+        media: MediaState,
+    },
     /// The device's connection broke without a word.
-    Dropped { by: Actor },
+    Dropped {
+        by: Actor,
+    },
     /// The device disconnected on purpose.
-    Left { by: Actor },
+    Left {
+        by: Actor,
+    },
     /// The device's session was revoked.
-    Revoked { session: SessionId },
+    Revoked {
+        session: SessionId,
+    },
     /// A deadline may have passed.
     Tick,
     /// The server is going down.
@@ -159,7 +186,15 @@ impl Call {
         now: Moment,
     ) -> Self {
         let pending = Pending { caller: Seat::new(by), offer, trickled: Vec::new() };
-        Self { id: CallId::new(), caller, callee, call_type, started: now, rules, state: State::Dialling(pending) }
+        Self {
+            id: CallId::new(),
+            caller,
+            callee,
+            call_type,
+            started: now,
+            rules,
+            state: State::Dialling(pending),
+        }
     }
 
     pub(crate) fn id(&self) -> CallId {

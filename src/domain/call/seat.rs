@@ -81,7 +81,11 @@ impl Seat {
     }
 
     /// Sends to the device, or keeps the message for its return.
-    pub(super) fn tell(&mut self, message: Message, sends: &mut Vec<(DeviceId, Message)>) -> Result<(), Refusal> {
+    pub(super) fn tell(
+        &mut self,
+        message: Message,
+        sends: &mut Vec<(DeviceId, Message)>,
+    ) -> Result<(), Refusal> {
         let held = match &mut self.link {
             Link::Up => {
                 sends.push((self.device, message));

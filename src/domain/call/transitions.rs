@@ -1,8 +1,8 @@
 //! What each event does in each state.
 
 use super::{
-    Actor, Call, EndNotice, EndReason, Event, HELD_CANDIDATES, Message, Outcome, Pending, Refusal, Role, Rung, Seat,
-    State,
+    Actor, Call, EndNotice, EndReason, Event, HELD_CANDIDATES, Message, Outcome, Pending, Refusal, Role,
+    Rung, Seat, State,
 };
 use crate::domain::ids::{DeviceId, SessionId};
 use crate::domain::media::{Candidate, Description};
@@ -66,7 +66,10 @@ impl Call {
         {
             rung.push(Rung { device, session, held: Vec::new() });
             let from_id = from.id;
-            out.sends.push((device, Message::IncomingCall { call, from, call_type, offer: pending.offer.clone() }));
+            out.sends.push((
+                device,
+                Message::IncomingCall { call, from, call_type, offer: pending.offer.clone() },
+            ));
             out.sends.extend(pending.trickled.iter().map(|candidate| {
                 (device, Message::IceCandidate { call, from: from_id, candidate: candidate.clone() })
             }));
@@ -131,7 +134,8 @@ impl Call {
         }
         let from = self.caller.id;
         let replay = pending.trickled.iter().cloned();
-        out.sends.extend(replay.map(|candidate| (by.device, Message::IceCandidate { call, from, candidate })));
+        out.sends
+            .extend(replay.map(|candidate| (by.device, Message::IceCandidate { call, from, candidate })));
         let elsewhere = Message::CallEnded { call, reason: EndNotice::AnsweredElsewhere };
         out.sends.extend(rung.iter().map(|rung| (rung.device, elsewhere.clone())));
         if !pending.caller.is_up() {
@@ -154,8 +158,12 @@ impl Call {
         };
         let call = self.id;
         let elsewhere = Message::CallEnded { call, reason: EndNotice::RejectedElsewhere };
-        let mut sends: Vec<_> =
-            pending.caller.reachable().map(|device| (device, Message::CallRejected { call })).into_iter().collect();
+        let mut sends: Vec<_> = pending
+            .caller
+            .reachable()
+            .map(|device| (device, Message::CallRejected { call }))
+            .into_iter()
+            .collect();
         let others = rung.iter().filter(|rung| rung.device != by.device);
         sends.extend(others.map(|rung| (rung.device, elsewhere.clone())));
         Ok(Outcome { sends, ..self.ended(EndReason::Rejected, now) })
@@ -275,7 +283,9 @@ impl Call {
     fn tick(&mut self, now: Moment) -> Outcome {
         let lost = match &self.state {
             State::Dialling(pending) | State::Ringing { pending, .. } => pending.caller.is_overdue(now.mono),
-            State::Active { caller, callee, .. } => caller.is_overdue(now.mono) || callee.is_overdue(now.mono),
+            State::Active { caller, callee, .. } => {
+                caller.is_overdue(now.mono) || callee.is_overdue(now.mono)
+            }
         };
         if lost {
             self.end(EndReason::ConnectionLost, EndNotice::ConnectionLost, None, now)

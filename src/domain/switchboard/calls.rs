@@ -1,8 +1,8 @@
 //! Calls are dialled, act and end.
 
 use super::{
-    Call, CallId, CallRecord, DeviceId, Duration, Effects, Fault, LiveCall, Message, Party, PastCall, Refusal,
-    SessionId, Switchboard, Timer, UserId,
+    Call, CallId, CallRecord, DeviceId, Duration, Effects, Fault, LiveCall, Message, Party, PastCall,
+    Refusal, SessionId, Switchboard, Timer, UserId,
 };
 use crate::domain::call::{Actor, CallStatus, EndReason, Event, Role};
 use crate::domain::media::{CallType, Candidate, Description, MediaState};
@@ -58,8 +58,17 @@ impl Switchboard {
         };
         let (call_type, offer) = media;
         Ok(match here {
-            None => Dialled::Offline(self.missed(caller.id, callee.id, call_type, EndReason::UserOffline, now, fx)),
-            Some(true) => Dialled::Busy(self.missed(caller.id, callee.id, call_type, EndReason::UserBusy, now, fx)),
+            None => Dialled::Offline(self.missed(
+                caller.id,
+                callee.id,
+                call_type,
+                EndReason::UserOffline,
+                now,
+                fx,
+            )),
+            Some(true) => {
+                Dialled::Busy(self.missed(caller.id, callee.id, call_type, EndReason::UserBusy, now, fx))
+            }
             Some(false) => {
                 let users = [caller.id, callee.id];
                 let call = Call::dial(caller, by, callee, call_type, offer, self.rules, now);
@@ -104,8 +113,10 @@ impl Switchboard {
     pub(crate) fn announce(&mut self, call: CallId, now: Moment, fx: &mut Effects) -> bool {
         let Some(live) = self.calls.get(&call) else { return false };
         let callee = live.call.party(Role::Callee).id;
-        let devices: Vec<DeviceId> = self.users.get(&callee).map(|line| line.devices.clone()).unwrap_or_default();
-        let devices = devices.into_iter().filter_map(|id| Some((id, self.devices.get(&id)?.session))).collect();
+        let devices: Vec<DeviceId> =
+            self.users.get(&callee).map(|line| line.devices.clone()).unwrap_or_default();
+        let devices =
+            devices.into_iter().filter_map(|id| Some((id, self.devices.get(&id)?.session))).collect();
         self.apply(call, Event::Announced { devices }, now, fx).is_ok()
     }
 
@@ -301,6 +312,8 @@ fn dial_in_call(call: &Call, caller: UserId, to: UserId, device: DeviceId) -> Re
     match call.role_of(caller) {
         Some(Role::Caller) if with_callee && call.is_dialled_by(device) => Ok(Dialled::Again(call.id())),
         Some(Role::Callee) if with_callee && call.is_pending() => Ok(Dialled::Glare(call.id())),
-        Some(Role::Caller | Role::Callee) | None => Err(Fault::Refused(Refusal::State("You are in a call already"))),
+        Some(Role::Caller | Role::Callee) | None => {
+            Err(Fault::Refused(Refusal::State("You are in a call already")))
+        }
     }
 }

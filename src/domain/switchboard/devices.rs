@@ -1,8 +1,8 @@
 //! Devices come and go.
 
 use super::{
-    Call, CallId, Cut, Device, DeviceId, Duration, Effects, Fault, Line, Message, Party, SessionId, Switchboard,
-    UserId,
+    Call, CallId, Cut, Device, DeviceId, Duration, Effects, Fault, Line, Message, Party, SessionId,
+    Switchboard, UserId,
 };
 use crate::domain::call::{Actor, Event};
 use crate::domain::presence::PresenceMode;
@@ -29,7 +29,11 @@ impl Switchboard {
     /// Joining again changes the presence mode.
     pub(crate) fn join(&mut self, joining: Joining, now: Moment, fx: &mut Effects) -> Result<(), Fault> {
         let Joining { device, session, user, token_expires, presence, resume } = joining;
-        let line = self.users.entry(user.id).or_insert_with(|| Line { party: user.clone(), devices: vec![], call: None });
+        let line = self.users.entry(user.id).or_insert_with(|| Line {
+            party: user.clone(),
+            devices: vec![],
+            call: None,
+        });
         let is_new = !line.devices.contains(&device);
         if is_new {
             if line.devices.len() >= DEVICES_PER_USER {
@@ -107,7 +111,11 @@ impl Switchboard {
     }
 
     /// The device hears of these users from now on; returns which of them are online.
-    pub(crate) fn watch(&mut self, device: DeviceId, users: Vec<UserId>) -> Result<Vec<(UserId, bool)>, Fault> {
+    pub(crate) fn watch(
+        &mut self,
+        device: DeviceId,
+        users: Vec<UserId>,
+    ) -> Result<Vec<(UserId, bool)>, Fault> {
         if !self.devices.contains_key(&device) {
             return Err(Fault::NotJoined);
         }

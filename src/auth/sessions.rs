@@ -1,0 +1,265 @@
+//! Login sessions: opened by a login, prolonged by refreshes, ended by whoever revokes them.
+
+use super::refresh_token::{RefreshKeys, RefreshToken};
+use super::token::{Claims, Tokens};
+use crate::clock::Clock;
+use crate::domain::ids::{SessionId, UserId};
+use crate::domain::time::Moment;
+use crate::domain::username::Username;
+use crate::error::{Error, Result};
+use crate::live::Live;
+use crate::store::sessions::{EndedSessions, NewSession, Refreshed};
+use crate::store::users::Account;
+use crate::store::{self, Pool};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How long a verified session is believed without asking again.
+const FRESH: Duration = Duration::from_secs(60);
+/// How many verified sessions are remembered; beyond it each check asks the database.
+const REMEMBERED: usize = 100_000;
+/// An expired session is kept for a while, so that its holder hears `token_expired`.
+const KEPT_AFTER_EXPIRY: TimeDelta = TimeDelta::days(7);
+const CLEANED_AT_ONCE: i64 = 500;
+
+/// Where a login comes from, for the owner's list of sessions.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    pub(crate) ip: IpAddr,
+    /// At most 256 characters.
+    pub(crate) user_agent: Option<String>,
+}
+
+/// What a client gets for a login or a refresh.
+pub(crate) struct Grant {
+    pub(crate) token: String,
+    pub(crate) refresh_token: String,
+    /// How long `token` is valid.
+    pub(crate) expires_in: Duration,
+}
+
+/// The sessions as this process knows them.
+///
+/// A session that was verified is believed for a minute, and for as long as its token lives while the database is
+/// away: people who are here stay here through an outage. The price: a session revoked in the database while this
+/// process cannot reach it lives on until the connection is back (then all are checked again) or its token expires.
+/// A session this process has never verified is `unavailable` during an outage, never let in on its signature alone.
+pub(crate) struct Sessions {
+    pool: Pool,
+    tokens: Arc<Tokens>,
+    refresh_keys: RefreshKeys,
+    refresh_ttl: Duration,
+    clock: Clock,
+    live: Arc<Live>,
+    verified: Mutex<Verified>,
+}
+
+#[derive(Default)]
+struct Verified {
+    sessions: HashMap<SessionId, Seen>,
+    /// Grows with each revocation, so that a check that was under way when it happened is not remembered.
+    revocations: u64,
+}
+
+struct Seen {
+    /// `None`: something was missed since, ask again.
+    at: Option<Moment>,
+    /// When the newest token of the session seen here expires; nothing needs the entry after that.
+    until: DateTime<Utc>,
+}
+
+impl Sessions {
+    pub(crate) fn new(
+        pool: Pool,
+        tokens: Arc<Tokens>,
+        refresh_keys: RefreshKeys,
+        refresh_ttl: Duration,
+        clock: Clock,
+        live: Arc<Live>,
+    ) -> Self {
+        let verified = Mutex::default();
+        Self { pool, tokens, refresh_keys, refresh_ttl, clock, live, verified }
+    }
+
+    /// Opens a session for an account whose password was just verified.
+    pub(crate) async fn open(&self, account: &Account, origin: &Origin) -> Result<Grant> {
+        let now = self.clock.now();
+        let revocations = self.verified().revocations;
+        let session = SessionId::new();
+        let new = NewSession {
+            id: session,
+            now: now.wall,
+            expires_at: now.wall + self.refresh_ttl,
+            user_agent: origin.user_agent.as_deref(),
+            ip: origin.ip,
+        };
+        if !store::sessions::open(&self.pool, account, &new).await? {
+            // Disabled, deleted or given another password in the last few milliseconds.
+            return Err(Error::InvalidCredentials);
+        }
+        self.remember(session, now.wall + self.tokens.ttl(), now, revocations);
+        self.grant(account.user.id, &account.user.username, RefreshToken { session, generation: 1 }, now)
+    }
+
+    /// Trades a refresh token for the next one. The direct parent of the newest token gets the same child again for
+    /// ten seconds; any other used token revokes the session.
+    pub(crate) async fn refresh(&self, refresh_token: &str) -> Result<Grant> {
+        let RefreshToken { session, generation } = self.refresh_keys.open(refresh_token)?;
+        let now = self.clock.now();
+        let revocations = self.verified().revocations;
+        let expires_at = now.wall + self.refresh_ttl;
+        match store::sessions::refresh(&self.pool, session, generation, now.wall, expires_at).await? {
+            Refreshed::Live { user, username, generation } => {
+                self.remember(session, now.wall + self.tokens.ttl(), now, revocations);
+                self.grant(user, &username, RefreshToken { session, generation }, now)
+            }
+            Refreshed::Reused => {
+                tracing::warn!(%session, "a used refresh token came again; its session is revoked");
+                self.end(session);
+                Err(Error::SessionRevoked)
+            }
+            Refreshed::Revoked => Err(Error::SessionRevoked),
+            Refreshed::Expired => Err(Error::TokenExpired),
+        }
+    }
+
+    /// Verifies an access token and that its session is live.
+    pub(crate) async fn authenticate(&self, token: &str) -> Result<Claims> {
+        let claims = self.tokens.verify(token, self.clock.now())?;
+        self.check(&claims).await?;
+        Ok(claims)
+    }
+
+    /// Whether the session of a verified token is live: else [`Error::SessionRevoked`].
+    pub(crate) async fn check(&self, claims: &Claims) -> Result<()> {
+        let now = self.clock.now();
+        let (known, revocations) = {
+            let verified = self.verified();
+            let seen = verified.sessions.get(&claims.session);
+            if seen.is_some_and(|seen| seen.is_fresh(now)) {
+                return Ok(());
+            }
+            (seen.is_some(), verified.revocations)
+        };
+        match store::sessions::is_live(&self.pool, claims.session, claims.user).await {
+            Ok(true) => {
+                self.remember(claims.session, claims.expires_at, now, revocations);
+                Ok(())
+            }
+            Ok(false) => {
+                self.end(claims.session);
+                Err(Error::SessionRevoked)
+            }
+            Err(Error::Unavailable { .. }) if known => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) async fn revoke(&self, session: SessionId) -> Result<()> {
+        store::sessions::revoke(&self.pool, session, self.clock.now().wall).await?;
+        self.end(session);
+        Ok(())
+    }
+
+    pub(crate) async fn revoke_all(&self, user: UserId) -> Result<()> {
+        self.revoke_but(user, None).await
+    }
+
+    pub(crate) async fn revoke_others(&self, user: UserId, keep: SessionId) -> Result<()> {
+        self.revoke_but(user, Some(keep)).await
+    }
+
+    async fn revoke_but(&self, user: UserId, keep: Option<SessionId>) -> Result<()> {
+        let now = self.clock.now().wall;
+        let ended = store::sessions::revoke_of_user(&self.pool, user, keep, now).await?;
+        ended.into_iter().for_each(|session| self.end(session));
+        Ok(())
+    }
+
+    /// The session has ended in the database: forgets it here and cuts its sockets.
+    pub(crate) fn end(&self, session: SessionId) {
+        {
+            let mut verified = self.verified();
+            verified.revocations = verified.revocations.wrapping_add(1);
+            verified.sessions.remove(&session);
+        }
+        self.live.end_session(session);
+    }
+
+    /// Follows the revocations made by other processes and by hand in SQL. Runs until it is dropped.
+    pub(crate) async fn watch_revocations(&self) {
+        loop {
+            let Err(error) = self.follow_revocations().await;
+            tracing::debug!(%error, "revocations cannot be followed; trying again");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    async fn follow_revocations(&self) -> Result<Infallible> {
+        let mut notices = EndedSessions::listen(&self.pool).await?;
+        self.recheck().await?;
+        loop {
+            match notices.next().await? {
+                Some(session) => self.end(session),
+                None => self.recheck().await?,
+            }
+        }
+    }
+
+    /// Something may have been missed: the sessions with sockets are checked now, the others when they come.
+    pub(crate) async fn recheck(&self) -> Result<()> {
+        self.verified().sessions.values_mut().for_each(|seen| seen.at = None);
+        let here = self.live.sessions();
+        if !here.is_empty() {
+            store::sessions::ended_among(&self.pool, &here).await?.into_iter().for_each(|id| self.end(id));
+        }
+        Ok(())
+    }
+
+    /// Forgets what no token can ask for any more.
+    pub(crate) fn prune(&self) {
+        let now = self.clock.now().wall;
+        let mut verified = self.verified();
+        verified.sessions.retain(|_, seen| seen.until > now);
+        verified.sessions.shrink_to_fit();
+    }
+
+    /// Deletes sessions that expired long ago, in batches small enough to disturb nobody.
+    pub(crate) async fn clean_up(&self) -> Result<()> {
+        let date = self.clock.now().wall - KEPT_AFTER_EXPIRY;
+        while store::sessions::delete_expired(&self.pool, date, CLEANED_AT_ONCE).await? > 0 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
+    }
+
+    fn grant(&self, user: UserId, username: &Username, refresh: RefreshToken, now: Moment) -> Result<Grant> {
+        let token = self.tokens.sign(user, username, refresh.session, now)?;
+        Ok(Grant { token, refresh_token: self.refresh_keys.seal(refresh), expires_in: self.tokens.ttl() })
+    }
+
+    fn remember(&self, session: SessionId, until: DateTime<Utc>, now: Moment, revocations: u64) {
+        let mut verified = self.verified();
+        let room = verified.sessions.len() < REMEMBERED || verified.sessions.contains_key(&session);
+        if room && verified.revocations == revocations {
+            let seen = verified.sessions.entry(session).or_insert(Seen { at: None, until });
+            seen.at = Some(now);
+            seen.until = seen.until.max(until);
+        }
+    }
+
+    fn verified(&self) -> MutexGuard<'_, Verified> {
+        // Every change under the lock is complete in itself.
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    fn is_fresh(&self, now: Moment) -> bool {
+        self.at.is_some_and(|at| now.since(at) < FRESH)
+    }
+}

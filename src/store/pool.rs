@@ -1,0 +1,76 @@
+//! The connections to Postgres, and the schema they expect.
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection};
+use std::str::FromStr;
+use std::time::Duration;
+
+pub(crate) use sqlx::PgPool as Pool;
+
+static MIGRATOR: Migrator = sqlx::migrate!();
+
+/// Why the server cannot start with this database. The address may hold a password, so it is never shown.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error("DATABASE_URL is not a PostgreSQL address")]
+    Address(#[source] sqlx::Error),
+    #[error("cannot connect to PostgreSQL: {0}")]
+    Connect(#[source] sqlx::Error),
+    #[error("cannot bring the database's schema up to date: {0}")]
+    Migrate(#[from] MigrateError),
+}
+
+/// What a probe of the database found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// It does not answer.
+    Down,
+    /// It answers, and lacks migrations that this server knows.
+    Behind,
+    /// It answers and has our schema.
+    Ready,
+}
+
+/// Connects at once, so that a wrong address is an error at start and not at the first request.
+/// Later outages are `unavailable` after two seconds, and a statement that hangs is cancelled by Postgres itself.
+pub(crate) async fn connect(url: &SecretString, max_connections: u32) -> Result<Pool, StartError> {
+    let options =
+        address(url)?.options([("statement_timeout", "3s"), ("idle_in_transaction_session_timeout", "5s")]);
+    PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(Duration::from_secs(2))
+        .connect_with(options)
+        .await
+        .map_err(StartError::Connect)
+}
+
+/// Applies what is missing, over a connection of its own: a migration may take longer than a statement is allowed.
+pub(crate) async fn migrate(url: &SecretString) -> Result<(), StartError> {
+    let mut connection = address(url)?.connect().await.map_err(StartError::Connect)?;
+    MIGRATOR.run(&mut connection).await?;
+    connection.close().await.map_err(StartError::Connect)
+}
+
+/// Asks the database for its migrations. Bounded only by the pool's own timeouts.
+pub(crate) async fn probe(pool: &Pool) -> Condition {
+    let wanted: Vec<i64> = MIGRATOR.iter().map(|migration| migration.version).collect();
+    let applied = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from _sqlx_migrations where success and version = any($1)"#,
+        &wanted
+    )
+    .fetch_one(pool)
+    .await;
+    match applied {
+        Ok(count) if usize::try_from(count) == Ok(wanted.len()) => Condition::Ready,
+        Err(error) if super::is_away(&error) => Condition::Down,
+        // Also where the table is missing altogether.
+        Ok(_) | Err(_) => Condition::Behind,
+    }
+}
+
+fn address(url: &SecretString) -> Result<PgConnectOptions, StartError> {
+    let options = PgConnectOptions::from_str(url.expose_secret()).map_err(StartError::Address)?;
+    Ok(options.application_name("video-call-server"))
+}

@@ -1,0 +1,169 @@
+//! Table `users`.
+
+use super::Pool;
+use crate::domain::ids::{SessionId, UserId};
+use crate::domain::username::Username;
+use crate::error::{Error, Result};
+use chrono::{DateTime, Utc};
+use secrecy::{ExposeSecret, SecretString};
+
+/// Who somebody is to others.
+#[derive(Debug, Clone)]
+pub(crate) struct User {
+    pub(crate) id: UserId,
+    pub(crate) username: Username,
+    pub(crate) last_seen_at: Option<DateTime<Utc>>,
+}
+
+/// A user with what a login needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Account {
+    pub(crate) user: User,
+    pub(crate) password_hash: SecretString,
+    pub(crate) disabled: bool,
+}
+
+/// The database decides whether the name is free: [`Error::UsernameTaken`].
+pub(crate) async fn insert(
+    pool: &Pool,
+    username: &Username,
+    password_hash: &SecretString,
+    now: DateTime<Utc>,
+) -> Result<Account> {
+    let id = UserId::new();
+    sqlx::query!(
+        "insert into users (id, username, password_hash, created_at) values ($1, $2, $3, $4)",
+        id.uuid(),
+        username.as_str(),
+        password_hash.expose_secret(),
+        now
+    )
+    .execute(pool)
+    .await?;
+    let user = User { id, username: username.clone(), last_seen_at: None };
+    Ok(Account { user, password_hash: password_hash.clone(), disabled: false })
+}
+
+/// By name, without regard to case.
+pub(crate) async fn account_named(pool: &Pool, username: &Username) -> Result<Option<Account>> {
+    let row = sqlx::query!(
+        r#"select id, username, password_hash, last_seen_at, disabled_at
+           from users where lower(username) collate "C" = $1"#,
+        username.folded()
+    )
+    .fetch_optional(pool)
+    .await?;
+    row.map(|row| {
+        let user = user(row.id, &row.username, row.last_seen_at)?;
+        Ok(Account { user, password_hash: row.password_hash.into(), disabled: row.disabled_at.is_some() })
+    })
+    .transpose()
+}
+
+pub(crate) async fn find(pool: &Pool, id: UserId) -> Result<Option<User>> {
+    let row = sqlx::query!("select id, username, last_seen_at from users where id = $1", id.uuid())
+        .fetch_optional(pool)
+        .await?;
+    row.map(|row| user(row.id, &row.username, row.last_seen_at)).transpose()
+}
+
+/// Ordered by `lower(username)` in byte order, those behind `after`.
+pub(crate) async fn list(pool: &Pool, after: Option<&Username>, limit: i64) -> Result<Vec<User>> {
+    // No name sorts before the empty one.
+    let after = after.map(Username::folded).unwrap_or_default();
+    let rows = sqlx::query!(
+        r#"select id, username, last_seen_at from users
+           where lower(username) collate "C" > $1
+           order by lower(username) collate "C" limit $2"#,
+        after,
+        limit
+    )
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter().map(|row| user(row.id, &row.username, row.last_seen_at)).collect()
+}
+
+/// Replaces a hash by a better one of the same password; not if the password was changed meanwhile.
+pub(crate) async fn upgrade_hash(
+    pool: &Pool,
+    id: UserId,
+    from: &SecretString,
+    to: &SecretString,
+) -> Result<bool> {
+    let done = sqlx::query!(
+        "update users set password_hash = $3 where id = $1 and password_hash = $2",
+        id.uuid(),
+        from.expose_secret(),
+        to.expose_secret()
+    )
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Sets the password and revokes every session but `keep`; answers with those revoked.
+pub(crate) async fn change_password(
+    pool: &Pool,
+    id: UserId,
+    password_hash: &SecretString,
+    keep: Option<SessionId>,
+    now: DateTime<Utc>,
+) -> Result<Vec<SessionId>> {
+    let ended = sqlx::query_scalar!(
+        "with changed as (update users set password_hash = $2 where id = $1 returning id)
+         update sessions s set revoked_at = $4 from changed
+         where s.user_id = changed.id and s.revoked_at is null and s.id is distinct from $3
+         returning s.id",
+        id.uuid(),
+        password_hash.expose_secret(),
+        keep.map(SessionId::uuid),
+        now
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(ended.into_iter().map(SessionId::from).collect())
+}
+
+/// Deletes the account; its sessions go with it, its calls stay without the name. Answers with the sessions it had.
+pub(crate) async fn delete(pool: &Pool, id: UserId) -> Result<Vec<SessionId>> {
+    // The outer select still sees the sessions: all parts of a statement see the same snapshot.
+    let ended = sqlx::query_scalar!(
+        "with gone as (delete from users where id = $1)
+         select id from sessions where user_id = $1 and revoked_at is null",
+        id.uuid()
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(ended.into_iter().map(SessionId::from).collect())
+}
+
+/// Disables the account, which also revokes its sessions, or enables it again. `None`: there is no such account.
+pub(crate) async fn set_disabled(
+    pool: &Pool,
+    username: &Username,
+    disabled_at: Option<DateTime<Utc>>,
+) -> Result<Option<UserId>> {
+    let id = sqlx::query_scalar!(
+        r#"update users set disabled_at = $2 where lower(username) collate "C" = $1 returning id"#,
+        username.folded(),
+        disabled_at
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(id.map(UserId::from))
+}
+
+/// When the users were last online. Never moves a date back.
+pub(crate) async fn set_last_seen(pool: &Pool, users: &[UserId], at: DateTime<Utc>) -> Result<()> {
+    let ids: Vec<_> = users.iter().map(|id| id.uuid()).collect();
+    sqlx::query!("update users set last_seen_at = greatest(last_seen_at, $2) where id = any($1)", &ids, at)
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
+fn user(id: uuid::Uuid, username: &str, last_seen_at: Option<DateTime<Utc>>) -> Result<User> {
+    // The table's own check holds every name to this form.
+    let username = Username::parse(username).map_err(Error::internal)?;
+    Ok(User { id: id.into(), username, last_seen_at })
+}
