@@ -7,4 +7,5 @@ pub mod config;
 mod domain;
 mod error;
 mod live;
+pub mod server;
 mod store;

@@ -1,0 +1,259 @@
+//! One TCP connection, and the handle by which anybody who was given a request can close it.
+//!
+//! After a WebSocket upgrade the socket library owns the connection and offers no way to cut it, least of all while
+//! its writer waits for a peer that does not read. So the stream it owns looks at a gate before it does anything,
+//! and whoever closes the gate wakes it.
+
+use super::registry::{Entry, Registry};
+use futures_util::task::AtomicWaker;
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// Set in [`Gate::state`] once the connection is closed; the bits above it count requests.
+const CLOSED: u64 = 1;
+const ONE_REQUEST: u64 = 2;
+
+/// What the stream, the task that serves it and the handles share.
+pub(super) struct Gate {
+    /// Closed or not and the number of the current request, in one word, so that a handle of an earlier request
+    /// can never cut a later one, whoever it belongs to.
+    state: AtomicU64,
+    reader: AtomicWaker,
+    writer: AtomicWaker,
+    task: AtomicWaker,
+}
+
+impl Gate {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            state: AtomicU64::new(0),
+            reader: AtomicWaker::new(),
+            writer: AtomicWaker::new(),
+            task: AtomicWaker::new(),
+        })
+    }
+
+    /// Closes the connection, whatever it carries.
+    pub(super) fn close(&self) {
+        self.state.fetch_or(CLOSED, Ordering::AcqRel);
+        self.wake();
+    }
+
+    /// Closes the connection if it still carries `request`.
+    fn close_request(&self, request: u64) {
+        let closed = request | CLOSED;
+        if self.state.compare_exchange(request, closed, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            self.wake();
+        }
+    }
+
+    /// Waits until somebody closes the connection. One waiter only.
+    pub(super) async fn closed(&self) {
+        poll_fn(|cx| {
+            self.task.register(cx.waker());
+            if self.is_closed() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// Whether a request has come in.
+    pub(super) fn was_used(&self) -> bool {
+        self.state.load(Ordering::Acquire) >= ONE_REQUEST
+    }
+
+    fn is_closed(&self) -> bool {
+        self.state.load(Ordering::Acquire) & CLOSED != 0
+    }
+
+    fn begin_request(&self) -> u64 {
+        (self.state.fetch_add(ONE_REQUEST, Ordering::AcqRel) & !CLOSED) + ONE_REQUEST
+    }
+
+    fn wake(&self) {
+        self.reader.wake();
+        self.writer.wake();
+        self.task.wake();
+    }
+}
+
+/// A handle on the TCP connection that brought a request, found in the extensions of every request. Cheap to clone.
+///
+/// It is the request's, not the connection's: behind a proxy that keeps its connections, the next request may be
+/// another user's, and closing then does nothing.
+#[derive(Clone)]
+pub(crate) struct Connection(Arc<Handle>);
+
+struct Handle {
+    gate: Arc<Gate>,
+    request: u64,
+    refusals: AtomicU32,
+    registry: Weak<Registry>,
+}
+
+impl Connection {
+    /// The handle of the request that begins now.
+    pub(super) fn begin_request(gate: &Arc<Gate>, registry: &Arc<Registry>) -> Self {
+        Self::new(gate, gate.begin_request(), Arc::downgrade(registry))
+    }
+
+    /// A handle on nothing, for tests that have no TCP.
+    pub(crate) fn detached() -> Self {
+        let gate = Gate::new();
+        Self::new(&gate, gate.begin_request(), Weak::new())
+    }
+
+    fn new(gate: &Arc<Gate>, request: u64, registry: Weak<Registry>) -> Self {
+        Self(Arc::new(Handle { gate: Arc::clone(gate), request, refusals: AtomicU32::new(0), registry }))
+    }
+
+    /// Closes the TCP connection at once: before, during or after a WebSocket upgrade, and even when the peer has
+    /// stopped reading. Does nothing once the connection carries another request.
+    pub(crate) fn close(&self) {
+        self.0.gate.close_request(self.0.request);
+    }
+
+    /// Closes after `delay`, so that a last packet can leave first.
+    pub(crate) fn close_after(&self, delay: Duration) {
+        let connection = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            connection.close();
+        });
+    }
+
+    /// Closes every TCP connection that carries the Engine.IO session `sid`, this one included, and refuses it from
+    /// now on.
+    ///
+    /// This is how a session ends for certain: a client that began with long-polling has its WebSocket, and each of
+    /// its polls, on other connections than the one that opened the session.
+    pub(crate) fn end_session(&self, sid: &str) {
+        self.close();
+        if let Some(registry) = self.0.registry.upgrade() {
+            registry.end_session(sid);
+        }
+    }
+
+    /// [`Connection::end_session`] after `delay`, so that a last packet can leave first.
+    pub(crate) fn end_session_after(&self, sid: &str, delay: Duration) {
+        let (connection, sid) = (self.clone(), sid.to_owned());
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            connection.end_session(&sid);
+        });
+    }
+
+    /// Counts one more refusal and tells how many there were.
+    pub(crate) fn count_refusal(&self) -> u32 {
+        self.0.refusals.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+
+    /// Whether the connection was closed, by this handle or another.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.gate.is_closed()
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("closed", &self.is_closed()).finish_non_exhaustive()
+    }
+}
+
+/// The TCP stream behind its gate: once the gate is closed, reads end and writes fail.
+pub(super) struct GatedStream {
+    /// None once the connection is gone; the socket library may hold the rest a little longer.
+    live: Option<(TcpStream, Entry)>,
+    gate: Arc<Gate>,
+    /// The peer does not read as fast as we write.
+    stalled: bool,
+}
+
+impl GatedStream {
+    pub(super) fn new(tcp: TcpStream, entry: Entry, gate: Arc<Gate>) -> Self {
+        Self { live: Some((tcp, entry)), gate, stalled: false }
+    }
+
+    /// The stream, unless the gate is closed.
+    fn tcp(&mut self) -> Option<Pin<&mut TcpStream>> {
+        if self.gate.is_closed() {
+            self.hang_up();
+        }
+        self.live.as_mut().map(|(tcp, _)| Pin::new(tcp))
+    }
+
+    fn hang_up(&mut self) {
+        if let Some((tcp, _entry)) = self.live.take()
+            && self.stalled
+        {
+            // Without this the kernel would go on offering what is in its buffer to a peer that does not read.
+            let _ = socket2::SockRef::from(&tcp).set_linger(Some(Duration::ZERO));
+        }
+    }
+
+    fn note_stall<T>(&mut self, result: Poll<T>) -> Poll<T> {
+        self.stalled = result.is_pending();
+        result
+    }
+}
+
+impl Drop for GatedStream {
+    fn drop(&mut self) {
+        if self.gate.is_closed() {
+            self.hang_up();
+        }
+    }
+}
+
+impl AsyncRead for GatedStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        // Registered before looking, so that a close in between is not missed.
+        self.gate.reader.register(cx.waker());
+        self.tcp().map_or(Poll::Ready(Ok(())), |tcp| tcp.poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for GatedStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.gate.writer.register(cx.waker());
+        let result = self.tcp().map_or_else(closed, |tcp| tcp.poll_write(cx, buf));
+        self.note_stall(result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.gate.writer.register(cx.waker());
+        let result = self.tcp().map_or_else(closed, |tcp| tcp.poll_write_vectored(cx, bufs));
+        self.note_stall(result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.tcp().map_or_else(closed, |tcp| tcp.poll_flush(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.tcp().map_or_else(closed, |tcp| tcp.poll_shutdown(cx))
+    }
+}
+
+fn closed<T>() -> Poll<io::Result<T>> {
+    Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+}
