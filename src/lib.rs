@@ -8,4 +8,5 @@ mod domain;
 mod error;
 mod live;
 pub mod server;
+mod socket;
 mod store;

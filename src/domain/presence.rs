@@ -3,6 +3,7 @@
 use super::ids::{DeviceId, UserId};
 use super::message::Party;
 use super::username::Username;
+use serde_json::value::RawValue;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
@@ -19,12 +20,12 @@ pub(crate) struct OnlineUser {
 #[derive(Debug, Default)]
 pub(crate) struct Roster {
     pub(crate) users: Vec<OnlineUser>,
-    encoded: OnceLock<Box<str>>,
+    encoded: OnceLock<Box<RawValue>>,
 }
 
 impl Roster {
     /// The wire form, made by `encode` the first time.
-    pub(crate) fn encoded(&self, encode: impl FnOnce(&[OnlineUser]) -> Box<str>) -> &str {
+    pub(crate) fn encoded(&self, encode: impl FnOnce(&[OnlineUser]) -> Box<RawValue>) -> &RawValue {
         self.encoded.get_or_init(|| encode(&self.users))
     }
 }

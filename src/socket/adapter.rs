@@ -1,0 +1,184 @@
+//! Takes events in packet order and answers every one of them, the unparsable too.
+
+use super::Sockets;
+use super::connection::{Connection, Identity, Phase};
+use super::outbox::Item;
+use super::wire::{Failure, Inbound, Reply};
+use crate::error::{Error, Result};
+use futures_util::FutureExt;
+use serde_json::value::RawValue;
+use socketioxide::adapter::LocalAdapter;
+use socketioxide::extract::{Event, TryData};
+use socketioxide::handler::{FromMessageParts, MessageHandler, Value};
+use socketioxide::socket::Socket;
+use std::sync::Arc;
+
+/// Takes the events of one socket. socketioxide calls it synchronously, in packet order.
+pub(super) struct Reception {
+    pub(super) sockets: Arc<Sockets>,
+    pub(super) connection: Arc<Connection>,
+}
+
+/// Tells this handler from those that socketioxide makes of closures.
+pub(super) struct Inline;
+
+impl MessageHandler<LocalAdapter, Inline> for Reception {
+    fn call(&self, socket: Arc<Socket>, mut value: Value, ack: Option<i64>) {
+        let Ok(Event(event)) = Event::from_message_parts(&socket, &mut value, &ack) else { return };
+        let Ok(TryData(payload)) = TryData::<Box<RawValue>>::from_message_parts(&socket, &mut value, &ack);
+        self.sockets.receive(&self.connection, Inbound { event, payload: payload.ok(), ack });
+    }
+}
+
+impl Sockets {
+    fn receive(self: &Arc<Self>, connection: &Arc<Connection>, event: Inbound) {
+        let allowed =
+            self.event_rate.map_or(Ok(()), |rate| connection.rate().take(&rate, self.app.clock.now()));
+        if let Err(retry_after) = allowed {
+            return answer(connection, &event, Reply::Failed(Error::RateLimited { retry_after }));
+        }
+        let identity = {
+            let mut phase = connection.phase();
+            match &mut *phase {
+                Phase::Closed => return,
+                Phase::Lobby => None,
+                Phase::Joined(identity) => Some(Arc::clone(identity)),
+                Phase::Joining { waiting, .. } => {
+                    if let Err((event, error)) = Self::keep_waiting(waiting, event) {
+                        drop(phase);
+                        answer(connection, &event, Reply::Failed(error));
+                    }
+                    return;
+                }
+            }
+        };
+        if event.event == "join" {
+            self.begin_join(connection, identity, event);
+        } else {
+            self.handle(connection, identity.as_ref(), event);
+        }
+    }
+
+    /// An event that waited for a join to be decided. A second join among them is one too many.
+    pub(super) fn handle_waiting(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        identity: Option<&Arc<Identity>>,
+        event: Inbound,
+    ) {
+        if event.event == "join" {
+            let error = Error::InvalidState("A join is under way already");
+            answer(connection, &event, Reply::Failed(error));
+        } else {
+            self.handle(connection, identity, event);
+        }
+    }
+
+    fn handle(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        identity: Option<&Arc<Identity>>,
+        event: Inbound,
+    ) {
+        if event.event == "ping" {
+            connection.line.send(Item::Pong);
+            return acknowledge(connection, &event, Reply::Done);
+        }
+        let Some(known) = Known::named(&event.event) else {
+            return answer(connection, &event, Reply::Failed(Error::UnknownEvent));
+        };
+        let Some(identity) = identity else {
+            return answer(connection, &event, Reply::Failed(Error::NotJoined));
+        };
+        let device = connection.device;
+        let done = match known {
+            Known::CallUser => return self.call_user(connection, identity, event),
+            Known::Authenticate => return self.authenticate(connection, identity, event),
+            Known::WatchUsers => self.watch_users(device, &event),
+            Known::AcceptCall => self.accept_call(device, &event).map(|()| Reply::Done),
+            Known::RejectCall => self.reject_call(device, &event).map(|()| Reply::Done),
+            Known::EndCall => self.end_call(device, &event).map(|()| Reply::Done),
+            Known::IceCandidate => self.ice_candidate(device, &event).map(|()| Reply::Done),
+            Known::Renegotiate => self.renegotiate(device, &event).map(|()| Reply::Done),
+            Known::MediaState => self.media_state(device, &event).map(|()| Reply::Done),
+        };
+        answer(connection, &event, done.unwrap_or_else(Reply::Failed));
+    }
+}
+
+/// The events of a joined socket.
+enum Known {
+    CallUser,
+    AcceptCall,
+    RejectCall,
+    EndCall,
+    IceCandidate,
+    Renegotiate,
+    MediaState,
+    WatchUsers,
+    Authenticate,
+}
+
+impl Known {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "call_user" => Self::CallUser,
+            "accept_call" => Self::AcceptCall,
+            "reject_call" => Self::RejectCall,
+            "end_call" => Self::EndCall,
+            "ice_candidate" => Self::IceCandidate,
+            "renegotiate" => Self::Renegotiate,
+            "media_state" => Self::MediaState,
+            "watch_users" => Self::WatchUsers,
+            "authenticate" => Self::Authenticate,
+            _ => return None,
+        })
+    }
+}
+
+/// Answers an event: by its acknowledgement, or a failure without one by `event_error`.
+pub(super) fn answer(connection: &Connection, event: &Inbound, reply: Reply) {
+    if let Reply::Failed(error) = &reply {
+        log_failure(connection, event, error);
+    }
+    match (event.ack, reply) {
+        (None, Reply::Failed(error)) => {
+            // An event name may be as long as a frame.
+            let name = event.event.chars().take(64).collect();
+            let failure = Failure::new(&error);
+            connection.line.send(Item::EventError { event: name, failure, call: event.call_id() });
+        }
+        (_, reply) => acknowledge(connection, event, reply),
+    }
+}
+
+fn acknowledge(connection: &Connection, event: &Inbound, reply: Reply) {
+    if let Some(id) = event.ack {
+        connection.line.send(Item::Ack(id, reply));
+    }
+}
+
+fn log_failure(connection: &Connection, event: &Inbound, error: &Error) {
+    let name: String = event.event.chars().take(64).collect();
+    match error {
+        Error::Internal(source) => {
+            tracing::error!(device = %connection.device, event = name, error = %source, "event failed");
+        }
+        refused => {
+            tracing::debug!(device = %connection.device, event = name, code = refused.code(), "event refused")
+        }
+    }
+}
+
+/// Runs to its end at once when nothing has to be awaited, in a task of its own when something has.
+pub(super) fn now_or_later(work: impl Future<Output = ()> + Send + 'static) {
+    let mut work = Box::pin(work);
+    if work.as_mut().now_or_never().is_none() {
+        tokio::spawn(work);
+    }
+}
+
+/// A place among the answers of this socket that may wait.
+pub(super) fn begin_waiting(connection: &Arc<Connection>) -> Result<super::connection::Waiting> {
+    connection.begin_waiting().ok_or(Error::RateLimited { retry_after: std::time::Duration::from_secs(1) })
+}

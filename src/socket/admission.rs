@@ -1,0 +1,266 @@
+//! Who may speak: the token at the handshake, the join, and what becomes of those who do neither.
+
+use super::Sockets;
+use super::adapter::{self, Reception};
+use super::connection::{Connection, Identity, Phase};
+use super::outbox::{Item, Line};
+use super::wire::{Failure, Inbound, Join, JoinPresence, Reply};
+use crate::auth::token::Claims;
+use crate::domain::ids::DeviceId;
+use crate::domain::message::Party;
+use crate::domain::presence::PresenceMode;
+use crate::domain::switchboard::Joining;
+use crate::error::{Error, Result};
+use crate::server;
+use serde_json::Value as Json;
+use socketioxide::extract::TryData;
+use socketioxide::handler::{FromConnectParts, Value};
+use socketioxide::socket::{DisconnectReason, Socket};
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+/// After as many refused joins or CONNECTs the connection ends.
+const REFUSALS: u32 = 3;
+/// Events that may wait for a join to be decided.
+const WAITING_EVENTS: usize = 256;
+/// The last refusal gets this long to leave.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// The socket itself, at its CONNECT.
+pub(super) struct Connecting(Arc<Socket>);
+
+impl FromConnectParts<socketioxide::adapter::LocalAdapter> for Connecting {
+    type Error = Infallible;
+
+    fn from_connect_parts(socket: &Arc<Socket>, _: &Option<Value>) -> Result<Self, Infallible> {
+        Ok(Self(Arc::clone(socket)))
+    }
+}
+
+/// Why a CONNECT is refused; its code is all that the client gets (`connect_error`, `err.message`).
+#[derive(Debug)]
+pub(super) struct Refused(Error);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(super::wire::wire_code(&self.0))
+    }
+}
+
+/// Admits sockets.
+#[derive(Clone)]
+pub(super) struct Admission(pub(super) Arc<Sockets>);
+
+impl Admission {
+    /// Decides on a CONNECT, and takes the socket's events from then on.
+    ///
+    /// Handlers are registered here and not after the CONNECT was answered: a client may send at once.
+    pub(super) async fn admit(self, connecting: Connecting, auth: TryData<Json>) -> Result<(), Refused> {
+        let Connecting(socket) = connecting;
+        let tcp = socket.req_parts().extensions.get::<server::Connection>().cloned();
+        let tcp = tcp.unwrap_or_else(server::Connection::detached);
+        let handshake = match self.verify_handshake(auth.0.ok()).await {
+            Ok(claims) => claims,
+            Err(error) => {
+                tracing::info!(code = error.code(), "socket refused");
+                if tcp.count_refusal() >= REFUSALS {
+                    tcp.end_session_after(socket.id.as_str(), LAST_WORDS);
+                }
+                return Err(Refused(error));
+            }
+        };
+        let device = DeviceId::new();
+        let line = Line::new(device, &socket, tcp);
+        let connection = Arc::new(Connection::new(device, Arc::clone(&line), handshake));
+        self.0.outbox.add(line);
+        let (sockets, closing) = (Arc::clone(&self.0), Arc::clone(&connection));
+        socket.on_disconnect(async move |reason: DisconnectReason| sockets.closed(&closing, reason));
+        socket.on_fallback(Reception { sockets: Arc::clone(&self.0), connection: Arc::clone(&connection) });
+        tracing::info!(%device, transport = ?socket.transport_type(), "socket connects");
+        self.0.expect_join(&connection);
+        Ok(())
+    }
+
+    /// A token that is present and bad refuses the connection; none leaves it to `join`.
+    async fn verify_handshake(&self, auth: Option<Json>) -> Result<Option<Claims>> {
+        match auth.as_ref().and_then(|auth| auth.get("token")) {
+            None | Some(Json::Null) => Ok(None),
+            Some(Json::String(token)) => self.0.app.sessions.authenticate(token).await.map(Some),
+            Some(_) => Err(Error::Unauthorized("The token must be a string")),
+        }
+    }
+}
+
+impl Sockets {
+    /// Disconnects a socket that has not joined in time.
+    fn expect_join(&self, connection: &Arc<Connection>) {
+        let waits = self.app.clock.now().mono + self.app.config.join_timeout;
+        let (clock, connection): (_, Weak<Connection>) = (self.app.clock.clone(), Arc::downgrade(connection));
+        tokio::spawn(async move {
+            clock.sleep_until(waits).await;
+            if let Some(connection) = connection.upgrade() {
+                let late = match &*connection.phase() {
+                    Phase::Lobby | Phase::Joining { was: None, .. } => true,
+                    Phase::Joining { was: Some(_), .. } | Phase::Joined(_) | Phase::Closed => false,
+                };
+                if late {
+                    connection.line.send(Item::Cut("no join in time"));
+                }
+            }
+        });
+    }
+
+    /// The socket is gone.
+    fn closed(&self, connection: &Connection, reason: DisconnectReason) {
+        let before = std::mem::replace(&mut *connection.phase(), Phase::Closed);
+        let deliberate = reason == DisconnectReason::ClientNSDisconnect;
+        tracing::info!(device = %connection.device, ?reason, joined = matches!(before, Phase::Joined(_)), "socket gone");
+        self.outbox.remove(connection.device);
+        self.app.live.leave(connection.device, deliberate);
+    }
+
+    /// Begins to decide on a `join`; what the socket sends meanwhile waits.
+    pub(super) fn begin_join(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        was: Option<Arc<Identity>>,
+        join: Inbound,
+    ) {
+        *connection.phase() = Phase::Joining { was: was.clone(), waiting: Vec::new() };
+        let (sockets, connection) = (Arc::clone(self), Arc::clone(connection));
+        adapter::now_or_later(async move {
+            let result = sockets.join(&connection, was.as_deref(), &join).await;
+            sockets.finish_join(&connection, was, &join, result);
+        });
+    }
+
+    /// Keeps an event until the join is decided.
+    pub(super) fn keep_waiting(waiting: &mut Vec<Inbound>, event: Inbound) -> Result<(), (Inbound, Error)> {
+        if waiting.len() >= WAITING_EVENTS {
+            return Err((event, Error::RateLimited { retry_after: Duration::from_secs(1) }));
+        }
+        waiting.push(event);
+        Ok(())
+    }
+
+    async fn join(
+        &self,
+        connection: &Connection,
+        was: Option<&Identity>,
+        join: &Inbound,
+    ) -> Result<Admitted> {
+        let wanted: Join = join.parse()?;
+        let now = self.app.clock.now();
+        let claims = match (&wanted.token, &connection.handshake) {
+            (Some(token), _) => self.app.sessions.authenticate(token).await?,
+            (None, Some(claims)) if claims.expires_at <= now.wall && was.is_none() => {
+                return Err(Error::TokenExpired);
+            }
+            (None, Some(claims)) => {
+                self.app.sessions.check(claims).await?;
+                claims.clone()
+            }
+            (None, None) => {
+                return Err(Error::Unauthorized("A token is required, in the handshake or in join"));
+            }
+        };
+        let is_stranger = |claims: &Claims| {
+            connection.handshake.as_ref().is_some_and(|first| first.user != claims.user)
+                || was.is_some_and(|was| was.user.id != claims.user || was.session != claims.session)
+        };
+        let other_name =
+            wanted.username.as_ref().is_some_and(|name| !name.eq_ignore_ascii_case(claims.username.as_str()));
+        if is_stranger(&claims) || other_name || wanted.id.is_some_and(|id| id != claims.user) {
+            return Err(Error::IdentityMismatch);
+        }
+        let presence = match wanted.presence {
+            None | Some(JoinPresence::Full) => PresenceMode::Full,
+            Some(JoinPresence::Delta) => PresenceMode::Delta,
+            Some(JoinPresence::None) => PresenceMode::None,
+        };
+        let user = Party { id: claims.user, username: claims.username.clone() };
+        let joining = Joining {
+            device: connection.device,
+            session: claims.session,
+            user: user.clone(),
+            token_expires: now.mono + now.until(claims.expires_at),
+            presence,
+            resume: wanted.resume,
+        };
+        Ok(Admitted { identity: Arc::new(Identity { user, session: claims.session }), joining, claims })
+    }
+
+    /// Enters presence, or not; then takes what waited.
+    fn finish_join(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        was: Option<Arc<Identity>>,
+        join: &Inbound,
+        result: Result<Admitted>,
+    ) {
+        let (next, claims, result) = {
+            // Held across the entry into presence: a socket that closes meanwhile leaves after it, never before.
+            let phase = connection.phase();
+            if matches!(*phase, Phase::Closed) {
+                return;
+            }
+            let entered =
+                result.and_then(|admitted| self.app.live.join(admitted.joining.clone()).map(|()| admitted));
+            match entered {
+                Ok(admitted) => (Some(admitted.identity), Some(admitted.claims), Ok(())),
+                Err(error) => (was, None, Err(error)),
+            }
+        };
+        match result {
+            Ok(()) => adapter::answer(connection, join, Reply::Done),
+            Err(error) => self.refuse_join(connection, join, error),
+        }
+        if let Some(claims) = claims {
+            self.recheck(claims);
+        }
+        self.take_what_waited(connection, next);
+    }
+
+    /// A session that was revoked between its check and the entry into presence is found out here.
+    fn recheck(self: &Arc<Self>, claims: Claims) {
+        let sockets = Arc::clone(self);
+        adapter::now_or_later(async move {
+            // Revoked: the check itself cuts the socket. Database away: the session was verified a moment ago.
+            let _ = sockets.app.sessions.check(&claims).await;
+        });
+    }
+
+    fn refuse_join(&self, connection: &Arc<Connection>, join: &Inbound, error: Error) {
+        tracing::info!(device = %connection.device, code = error.code(), "join refused");
+        connection.line.send(Item::JoinError(Failure::new(&error)));
+        adapter::answer(connection, join, Reply::Failed(error));
+        if connection.line.count_refusal() >= REFUSALS {
+            connection.line.send(Item::Cut("refused joins"));
+        }
+    }
+
+    fn take_what_waited(self: &Arc<Self>, connection: &Arc<Connection>, identity: Option<Arc<Identity>>) {
+        loop {
+            let event = {
+                let mut phase = connection.phase();
+                match &mut *phase {
+                    Phase::Joining { waiting, .. } if waiting.is_empty() => {
+                        *phase = identity.map_or(Phase::Lobby, Phase::Joined);
+                        return;
+                    }
+                    Phase::Joining { waiting, .. } => waiting.remove(0),
+                    Phase::Lobby | Phase::Joined(_) | Phase::Closed => return,
+                }
+            };
+            self.handle_waiting(connection, identity.as_ref(), event);
+        }
+    }
+}
+
+struct Admitted {
+    identity: Arc<Identity>,
+    joining: Joining,
+    claims: Claims,
+}

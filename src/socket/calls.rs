@@ -1,0 +1,138 @@
+//! The events of a call.
+
+use super::Sockets;
+use super::adapter::{answer, begin_waiting};
+use super::connection::{Connection, Identity};
+use super::wire::{
+    self, AcceptCall, CallUser, ChangeMedia, IceCandidate, Inbound, OfCall, Renegotiate, Reply as Body,
+    Sender,
+};
+use crate::domain::ids::{DeviceId, UserId};
+use crate::domain::media::{BadMedia, CallType, Candidate, Description, SdpType};
+use crate::domain::message::Party;
+use crate::error::{Error, Result};
+use crate::live::{Dial, Reply};
+use crate::store;
+use serde_json::json;
+use std::sync::Arc;
+
+impl Sockets {
+    /// Dials at once, so that candidates sent right behind find their call; answers when the call is on record.
+    pub(super) fn call_user(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        identity: &Identity,
+        event: Inbound,
+    ) {
+        match self.dial(connection, identity, &event) {
+            Err(error) => answer(connection, &event, Body::Failed(error)),
+            Ok((Dial::Done(reply), _)) => answer(connection, &event, called(reply)),
+            Ok((dial, wanted)) => match begin_waiting(connection) {
+                Err(error) => answer(connection, &event, Body::Failed(error)),
+                Ok(waiting) => {
+                    let (sockets, connection) = (Arc::clone(self), Arc::clone(connection));
+                    tokio::spawn(async move {
+                        let body = sockets.finish_dial(connection.device, dial, wanted).await;
+                        answer(&connection, &event, body.map_or_else(Body::Failed, called));
+                        drop(waiting);
+                    });
+                }
+            },
+        }
+    }
+
+    fn dial(&self, connection: &Connection, identity: &Identity, event: &Inbound) -> Result<(Dial, Wanted)> {
+        let call: CallUser = event.parse()?;
+        if call.from.as_ref().is_some_and(|from| !is(from, &identity.user)) {
+            return Err(Error::IdentityMismatch);
+        }
+        let offer =
+            Description::parse(call.offer, &[SdpType::Offer]).map_err(|bad| bad_media("offer", bad))?;
+        let wanted = Wanted { to: call.to, media: (call.call_type, offer) };
+        self.app.live.allow_call(identity.user.id)?;
+        let dial = self.app.live.dial(connection.device, wanted.to, None, wanted.media.clone())?;
+        Ok((dial, wanted))
+    }
+
+    async fn finish_dial(&self, device: DeviceId, dial: Dial, wanted: Wanted) -> Result<Reply> {
+        let dial = match dial {
+            Dial::LookUp => {
+                let callee = store::users::find(&self.app.pool, wanted.to).await?;
+                let callee = callee.ok_or(Error::NotFound("There is no such user"))?;
+                let known = Party { id: callee.id, username: callee.username };
+                self.app.live.dial(device, wanted.to, Some(known), wanted.media)?
+            }
+            found => found,
+        };
+        match dial {
+            Dial::Done(reply) => Ok(reply),
+            Dial::Waits(reply, ticket) => {
+                self.app.live.on_record(device, reply, ticket).await;
+                Ok(reply)
+            }
+            // The account was found, so it cannot be asked for again.
+            Dial::LookUp => Err(Error::NotFound("There is no such user")),
+        }
+    }
+
+    pub(super) fn accept_call(&self, device: DeviceId, event: &Inbound) -> Result<()> {
+        let call: AcceptCall = event.parse()?;
+        let answer =
+            Description::parse(call.answer, &[SdpType::Answer]).map_err(|bad| bad_media("answer", bad))?;
+        self.app.live.accept(device, call.call_id, answer)
+    }
+
+    pub(super) fn reject_call(&self, device: DeviceId, event: &Inbound) -> Result<()> {
+        let call: OfCall = event.parse()?;
+        self.app.live.reject(device, call.call_id)
+    }
+
+    pub(super) fn end_call(&self, device: DeviceId, event: &Inbound) -> Result<()> {
+        let call: OfCall = event.parse()?;
+        self.app.live.end(device, call.call_id)
+    }
+
+    pub(super) fn ice_candidate(&self, device: DeviceId, event: &Inbound) -> Result<()> {
+        let trickle: IceCandidate = event.parse()?;
+        let candidate = Candidate::parse(trickle.candidate).map_err(|bad| bad_media("candidate", bad))?;
+        tracing::debug!(%device, to = %trickle.to, "ice candidate");
+        self.app.live.candidate(device, trickle.to, trickle.call_id, candidate)
+    }
+
+    pub(super) fn renegotiate(&self, device: DeviceId, event: &Inbound) -> Result<()> {
+        let call: Renegotiate = event.parse()?;
+        let any = [SdpType::Offer, SdpType::Answer, SdpType::Pranswer, SdpType::Rollback];
+        let description =
+            Description::parse(call.description, &any).map_err(|bad| bad_media("description", bad))?;
+        self.app.live.renegotiate(device, call.call_id, description)
+    }
+
+    pub(super) fn media_state(&self, device: DeviceId, event: &Inbound) -> Result<()> {
+        let change: ChangeMedia = event.parse()?;
+        self.app.live.change_media(device, change.call_id, change.media)
+    }
+}
+
+/// What a dial needs if it has to be made again.
+struct Wanted {
+    to: UserId,
+    media: (CallType, Description),
+}
+
+fn is(from: &Sender, me: &Party) -> bool {
+    from.id.is_none_or(|id| id == me.id)
+        && from.username.as_ref().is_none_or(|name| name.eq_ignore_ascii_case(me.username.as_str()))
+}
+
+fn called(reply: Reply) -> Body {
+    Body::With(json!({ "callId": reply.call, "status": wire::dial_status(reply.status) }))
+}
+
+fn bad_media(field: &'static str, bad: BadMedia) -> Error {
+    match bad {
+        BadMedia::TooLarge => Error::PayloadTooLarge("The description or candidate is too large"),
+        BadMedia::NotADescription | BadMedia::WrongSdpType | BadMedia::NotACandidate | BadMedia::Nul => {
+            Error::field(field, bad.to_string())
+        }
+    }
+}

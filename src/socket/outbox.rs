@@ -1,0 +1,261 @@
+//! The only way out to a client, and in the order in which things happened.
+//!
+//! A message is queued on its device's line while the lock of the live state is held, and goes out afterwards; one
+//! sender at a time empties a line, so the order of the lock is the order on the wire. When socketioxide's buffer is
+//! full the rest waits here; a client that lets too much pile up has stopped reading and is cut.
+
+use super::wire::{self, Failure, Reply};
+use crate::domain::ids::DeviceId;
+use crate::domain::message::Message;
+use crate::domain::switchboard::Cut;
+use crate::live::Sink;
+use crate::server;
+use socketioxide::socket::Socket;
+use socketioxide::{SendError, SocketError};
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+/// What may wait for a slow reader.
+const WAITING_LIMIT: usize = 4096;
+/// socketioxide does not tell when its buffer has room again, so the line looks again after this.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// How often a socket may be found not yet connected before it counts as gone.
+const PATIENCE: u32 = 200;
+/// A last packet gets this long to leave before the connection is closed under a client that stays.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Something for one client.
+#[derive(Debug)]
+pub(super) enum Item {
+    Message(Message),
+    Ack(i64, Reply),
+    /// A failure nobody asked an acknowledgement for.
+    EventError {
+        event: String,
+        failure: Failure,
+        call: Option<String>,
+    },
+    JoinError(Failure),
+    Pong,
+    /// The end: a disconnect packet, then the connection.
+    Cut(&'static str),
+}
+
+/// One client's way out.
+pub(super) struct Line {
+    device: DeviceId,
+    socket: Weak<Socket>,
+    tcp: server::Connection,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    items: VecDeque<Item>,
+    /// Somebody is sending; it will find what is added meanwhile.
+    busy: bool,
+    /// Something has gone out, so a socket that is not connected is gone rather than new.
+    opened: bool,
+    impatience: u32,
+}
+
+/// What became of an attempt to send.
+enum Sent {
+    Yes,
+    NoRoom(Item),
+    Gone,
+}
+
+impl Line {
+    pub(super) fn new(device: DeviceId, socket: &Arc<Socket>, tcp: server::Connection) -> Arc<Self> {
+        Arc::new(Self { device, socket: Arc::downgrade(socket), tcp, queue: Mutex::default() })
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends after what is queued already.
+    pub(super) fn send(self: &Arc<Self>, item: Item) {
+        self.push(item);
+        self.flush();
+    }
+
+    /// Whether the socket is still connected.
+    pub(super) fn is_alive(&self) -> bool {
+        self.socket.upgrade().is_some_and(|socket| socket.connected())
+    }
+
+    /// Counts a refused join or CONNECT of the connection.
+    pub(super) fn count_refusal(&self) -> u32 {
+        self.tcp.count_refusal()
+    }
+
+    fn push(&self, item: Item) {
+        let mut queue = self.queue();
+        queue.items.push_back(item);
+        if queue.items.len() > WAITING_LIMIT {
+            queue.items.clear();
+            drop(queue);
+            tracing::warn!(device = %self.device, "client does not read; closing its connection");
+            self.hang_up();
+        }
+    }
+
+    /// Closes whatever carries the socket, at once.
+    fn hang_up(&self) {
+        match self.socket.upgrade() {
+            Some(socket) => self.tcp.end_session(socket.id.as_str()),
+            None => self.tcp.close(),
+        }
+    }
+
+    fn flush(self: &Arc<Self>) {
+        {
+            let mut queue = self.queue();
+            if queue.busy || queue.items.is_empty() {
+                return;
+            }
+            queue.busy = true;
+        }
+        if !self.send_all() {
+            let line = Arc::clone(self);
+            tokio::spawn(async move {
+                loop {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                    if line.send_all() {
+                        return;
+                    }
+                }
+            });
+        }
+    }
+
+    /// Sends what is queued. False: there is no room, and the line stays busy.
+    fn send_all(&self) -> bool {
+        loop {
+            let item = {
+                let mut queue = self.queue();
+                match queue.items.pop_front() {
+                    Some(item) => item,
+                    None => {
+                        queue.busy = false;
+                        return true;
+                    }
+                }
+            };
+            match self.attempt(item) {
+                Sent::Yes => {
+                    let mut queue = self.queue();
+                    (queue.opened, queue.impatience) = (true, 0);
+                }
+                Sent::NoRoom(item) => {
+                    self.queue().items.push_front(item);
+                    return false;
+                }
+                Sent::Gone => {
+                    let mut queue = self.queue();
+                    queue.items.clear();
+                    queue.busy = false;
+                    return true;
+                }
+            }
+        }
+    }
+
+    fn attempt(&self, item: Item) -> Sent {
+        let Some(socket) = self.socket.upgrade() else { return Sent::Gone };
+        let result = match &item {
+            Item::Message(message) => wire::emit(&socket, message),
+            Item::Ack(id, reply) => wire::acknowledge(&socket, *id, reply),
+            Item::EventError { event, failure, call } => {
+                wire::emit_event_error(&socket, event, failure, call.as_deref())
+            }
+            Item::JoinError(failure) => wire::emit_join_error(&socket, failure),
+            Item::Pong => wire::emit_pong(&socket),
+            Item::Cut(_) => Arc::clone(&socket).disconnect().map_err(SendError::Socket),
+        };
+        match (result, item) {
+            (Ok(()), Item::Cut(why)) => {
+                tracing::info!(device = %self.device, why, "socket disconnected by the server");
+                self.tcp.end_session_after(socket.id.as_str(), LAST_WORDS);
+                Sent::Gone
+            }
+            (Ok(()), _) => Sent::Yes,
+            (Err(SendError::Socket(SocketError::InternalChannelFull)), item) => Sent::NoRoom(item),
+            (Err(SendError::Socket(SocketError::Closed)), item) => self.not_connected(item),
+            (Err(SendError::Serialize(error)), _) => {
+                tracing::error!(device = %self.device, %error, "cannot encode a message");
+                Sent::Yes
+            }
+        }
+    }
+
+    /// socketioxide counts a socket as connected a moment after the client may have been told so.
+    fn not_connected(&self, item: Item) -> Sent {
+        let mut queue = self.queue();
+        queue.impatience += 1;
+        if queue.opened || queue.impatience > PATIENCE { Sent::Gone } else { Sent::NoRoom(item) }
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Line").field("device", &self.device).finish_non_exhaustive()
+    }
+}
+
+/// The lines of every connected socket.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    lines: RwLock<HashMap<DeviceId, Arc<Line>>>,
+}
+
+impl Outbox {
+    pub(super) fn add(&self, line: Arc<Line>) {
+        self.lines.write().unwrap_or_else(PoisonError::into_inner).insert(line.device, line);
+    }
+
+    pub(super) fn remove(&self, device: DeviceId) {
+        self.lines.write().unwrap_or_else(PoisonError::into_inner).remove(&device);
+    }
+
+    pub(super) fn has(&self, device: DeviceId) -> bool {
+        self.line(device).is_some()
+    }
+
+    /// The devices whose socket is not connected.
+    pub(super) fn dead(&self) -> Vec<DeviceId> {
+        let lines = self.lines.read().unwrap_or_else(PoisonError::into_inner);
+        lines.values().filter(|line| !line.is_alive()).map(|line| line.device).collect()
+    }
+
+    fn line(&self, device: DeviceId) -> Option<Arc<Line>> {
+        self.lines.read().unwrap_or_else(PoisonError::into_inner).get(&device).cloned()
+    }
+}
+
+impl Sink for Outbox {
+    fn post(&self, to: DeviceId, message: Message) {
+        if let Some(line) = self.line(to) {
+            line.push(Item::Message(message));
+        }
+    }
+
+    fn cut(&self, device: DeviceId, why: Cut) {
+        if let Some(line) = self.line(device) {
+            line.push(Item::Cut(match why {
+                Cut::TokenExpired => "token expired",
+                Cut::SessionRevoked => "session revoked",
+            }));
+        }
+    }
+
+    fn flush(&self, devices: &[DeviceId]) {
+        for line in devices.iter().filter_map(|device| self.line(*device)) {
+            line.flush();
+        }
+    }
+}
