@@ -7,3 +7,4 @@ mod error;
 mod live;
 pub mod server;
 mod store;
+pub mod telemetry;
