@@ -8,6 +8,8 @@ mod registry;
 mod request;
 mod signal;
 #[cfg(test)]
+mod socket_tests;
+#[cfg(test)]
 mod tests;
 
 pub use bind::{BindError, bind};

@@ -9,14 +9,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
-const NEVER: Duration = Duration::from_hours(1);
+pub(super) const NEVER: Duration = Duration::from_hours(1);
 const SOON: Duration = Duration::from_millis(50);
 /// Far more than anything here takes, so that a hang fails instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-struct Running {
-    address: SocketAddr,
-    stop: CancellationToken,
+pub(super) struct Running {
+    pub(super) address: SocketAddr,
+    pub(super) stop: CancellationToken,
     served: JoinHandle<()>,
 }
 
@@ -31,16 +31,16 @@ impl Running {
         tcp
     }
 
-    async fn ends(self) {
+    pub(super) async fn ends(self) {
         within(self.served).await.unwrap();
     }
 }
 
-fn limits() -> Limits {
+pub(super) fn limits() -> Limits {
     Limits { head_timeout: NEVER, idle_timeout: NEVER, ..Limits::default() }
 }
 
-fn run(router: Router, limits: Limits, drain: Duration) -> Running {
+pub(super) fn run(router: Router, limits: Limits, drain: Duration) -> Running {
     let listener = bind(Ipv4Addr::LOCALHOST.into(), 0).unwrap();
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
@@ -48,7 +48,7 @@ fn run(router: Router, limits: Limits, drain: Duration) -> Running {
     Running { address, stop, served }
 }
 
-async fn within<T>(future: impl Future<Output = T>) -> T {
+pub(super) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.expect("took too long")
 }
 
