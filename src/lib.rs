@@ -10,3 +10,4 @@ mod live;
 pub mod server;
 mod socket;
 mod store;
+pub mod telemetry;

@@ -43,6 +43,7 @@ pub enum BindError {
 }
 
 /// Opens `port` on `host`; port 0 takes any free one.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the system has many more kinds, all alike here")]
 pub fn bind(host: IpAddr, port: u16) -> Result<TcpListener, BindError> {
     listen(SocketAddr::new(host, port)).map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => BindError::InUse { host, port },

@@ -8,6 +8,8 @@ mod registry;
 mod request;
 mod signal;
 #[cfg(test)]
+mod socket_tests;
+#[cfg(test)]
 mod tests;
 
 pub use bind::{BindError, bind};
@@ -70,7 +72,7 @@ impl Default for Limits {
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             user_timeout: Duration::from_secs(20),
-            session_life: Duration::from_secs(60),
+            session_life: Duration::from_mins(1),
         }
     }
 }
@@ -83,7 +85,7 @@ impl Limits {
 }
 
 /// Serves `router` on `listener` until `stop`; then takes no more connections, lets the running requests finish, and
-/// after `drain` cuts whatever is left, WebSockets too. Returns when every connection is gone.
+/// after `drain` cuts whatever is left, every WebSocket too. Returns when every connection is gone.
 ///
 /// Every request carries a [`Connection`] and a [`ConnectInfo`] in its extensions.
 pub(crate) async fn serve(

@@ -1,10 +1,39 @@
 //! The only reader of the environment.
+//!
+//! [`read_env_file`], then the command line takes [`Flags`], then [`Draft::load`] reads them. Every mistake is one
+//! line that names the variable.
+
+mod env_file;
+mod flags;
+mod load;
+mod parse;
+mod secret;
+#[cfg(test)]
+mod tests;
+
+pub use env_file::read_env_file;
+pub use flags::{Flags, finish};
+pub use load::Draft;
 
 use ipnet::IpNet;
 use secrecy::SecretString;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// A setting that cannot be used: one line, with the variable's name first.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{variable}: {problem}")]
+pub struct ConfigError {
+    variable: &'static str,
+    problem: String,
+}
+
+impl ConfigError {
+    pub(crate) fn new(variable: &'static str, problem: impl Into<String>) -> Self {
+        Self { variable, problem: problem.into() }
+    }
+}
 
 /// Everything an operator can set, checked.
 #[derive(Debug, Clone)]
@@ -67,6 +96,53 @@ pub struct Config {
     pub log_format: LogFormat,
     /// `RUST_LOG`
     pub log_filter: String,
+}
+
+impl Config {
+    /// What holds where nothing is set.
+    fn defaults(env: AppEnv, jwt_secret: SecretString) -> Self {
+        let (host, log_format) = match env {
+            AppEnv::Development => (Ipv4Addr::LOCALHOST, LogFormat::Pretty),
+            AppEnv::Production => (Ipv4Addr::UNSPECIFIED, LogFormat::Json),
+        };
+        Self {
+            env,
+            host: host.into(),
+            port: 3001,
+            database_url: None,
+            data_dir: "./data".into(),
+            jwt_secret,
+            jwt_previous_secrets: Vec::new(),
+            access_token_ttl: Duration::from_hours(1),
+            refresh_token_ttl: Duration::from_hours(30 * 24),
+            registration: Registration::Open,
+            cors_origins: vec!["http://localhost:5173".into()],
+            trusted_proxies: Vec::new(),
+            login_rate_per_minute: 10,
+            api_rate_per_minute: 600,
+            event_rate_per_second: 30,
+            call_rate_per_minute: 30,
+            ring_timeout: Duration::from_mins(1),
+            reconnect_grace: Duration::from_secs(15),
+            join_timeout: Duration::from_secs(10),
+            shutdown_timeout: Duration::from_secs(20),
+            ping_interval: Duration::from_secs(10),
+            ping_timeout: Duration::from_secs(10),
+            ice_stun_urls: Vec::new(),
+            ice_turn_urls: Vec::new(),
+            turn_secret: None,
+            turn_ttl: Duration::from_hours(1),
+            journal_capacity: 100_000,
+            log_format,
+            log_filter: "info".into(),
+        }
+    }
+
+    /// What development has where nothing is set, on any free port and with a secret everybody knows. For tests.
+    pub fn for_tests() -> Self {
+        let secret = "for tests only, since everybody can read it here";
+        Self { port: 0, ..Self::defaults(AppEnv::Development, secret.into()) }
+    }
 }
 
 /// `APP_ENV`

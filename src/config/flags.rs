@@ -1,0 +1,112 @@
+//! Every variable as the command line and the environment know it: raw text, read by `load`.
+
+use clap::Args;
+use std::ffi::OsString;
+
+/// The settings, unread. Each is a variable and, in lower case with dashes, a flag.
+// The text is parsed later, so that every mistake becomes one line that names the variable.
+#[derive(Args, Default)]
+pub struct Flags {
+    /// `development`, or `production`: refuses to start without its secrets [default: development]
+    #[arg(long, env, value_name = "ENV", help_heading = "Server")]
+    pub(super) app_env: Option<OsString>,
+    /// Address to listen on [default: 0.0.0.0; 127.0.0.1 in development]
+    #[arg(long, env, value_name = "ADDRESS", help_heading = "Server")]
+    pub(super) host: Option<OsString>,
+    /// Port to listen on; 0 takes any free one [default: 3001]
+    #[arg(long, env, value_name = "NUMBER", help_heading = "Server")]
+    pub(super) port: Option<OsString>,
+    #[arg(long, env, value_name = "ORIGINS", help_heading = "Server")]
+    #[arg(
+        help = "Origins of the pages that may use the server, comma-separated [default: http://localhost:5173]"
+    )]
+    pub(super) cors_origin: Option<OsString>,
+    /// Reverse proxies whose `X-Forwarded-For` is believed: addresses or networks, comma-separated [default: none]
+    #[arg(long, env, value_name = "NETWORKS", help_heading = "Server")]
+    pub(super) trusted_proxies: Option<OsString>,
+    /// How long a shutdown may take [default: 20s]
+    #[arg(long, env, value_name = "DURATION", help_heading = "Server")]
+    pub(super) shutdown_timeout: Option<OsString>,
+
+    /// PostgreSQL to use [default: a private one of the server's own, under `DATA_DIR`]
+    #[arg(long, env, value_name = "URL", help_heading = "Data")]
+    pub(super) database_url: Option<OsString>,
+    /// Where the server keeps files of its own [default: ./data]
+    #[arg(long, env, value_name = "PATH", help_heading = "Data")]
+    pub(super) data_dir: Option<OsString>,
+    /// History facts that may wait for PostgreSQL before new calls are refused [default: 100000]
+    #[arg(long, env, value_name = "NUMBER", help_heading = "Data")]
+    pub(super) journal_capacity: Option<OsString>,
+
+    /// What signs the access tokens, at least 32 bytes; other users see flags, so prefer the variable
+    /// [default: in development, made once and kept in `DATA_DIR`]
+    #[arg(long, env, value_name = "SECRET", help_heading = "Accounts")]
+    pub(super) jwt_secret: Option<OsString>,
+    /// Secrets whose tokens still verify, newest first, comma-separated [default: none]
+    #[arg(long, env, value_name = "SECRETS", help_heading = "Accounts")]
+    pub(super) jwt_previous_secrets: Option<OsString>,
+    /// How long an access token is good [default: 1h]
+    #[arg(long, env, value_name = "DURATION", help_heading = "Accounts")]
+    pub(super) access_token_ttl: Option<OsString>,
+    /// How long a session lives without being used [default: 30d]
+    #[arg(long, env, value_name = "DURATION", help_heading = "Accounts")]
+    pub(super) refresh_token_ttl: Option<OsString>,
+    /// `open`, `closed`, or `on_login`: a login with an unknown name makes the account [default: open]
+    #[arg(long, env, value_name = "MODE", help_heading = "Accounts")]
+    pub(super) registration: Option<OsString>,
+
+    /// Logins and registrations a minute, per client address; 0: no limit [default: 10]
+    #[arg(long, env, value_name = "NUMBER", help_heading = "Limits")]
+    pub(super) login_rate_per_minute: Option<OsString>,
+    /// Other requests a minute, per client address; 0: no limit [default: 600]
+    #[arg(long, env, value_name = "NUMBER", help_heading = "Limits")]
+    pub(super) api_rate_per_minute: Option<OsString>,
+    /// Socket events a second, per socket; 0: no limit [default: 30]
+    #[arg(long, env, value_name = "NUMBER", help_heading = "Limits")]
+    pub(super) event_rate_per_second: Option<OsString>,
+    /// Calls a minute, per user; 0: no limit [default: 30]
+    #[arg(long, env, value_name = "NUMBER", help_heading = "Limits")]
+    pub(super) call_rate_per_minute: Option<OsString>,
+
+    /// How long a call rings [default: 60s]
+    #[arg(long, env, value_name = "DURATION", help_heading = "Calls")]
+    pub(super) ring_timeout: Option<OsString>,
+    /// How long a call waits for a device that dropped off [default: 15s]
+    #[arg(long, env, value_name = "DURATION", help_heading = "Calls")]
+    pub(super) reconnect_grace: Option<OsString>,
+    /// How long a socket may take to join [default: 10s]
+    #[arg(long, env, value_name = "DURATION", help_heading = "Calls")]
+    pub(super) join_timeout: Option<OsString>,
+    /// Time between two heartbeats of a socket [default: 10s]
+    #[arg(long, env, value_name = "DURATION", help_heading = "Calls")]
+    pub(super) ping_interval: Option<OsString>,
+    /// How long a heartbeat may stay unanswered [default: 10s]
+    #[arg(long, env, value_name = "DURATION", help_heading = "Calls")]
+    pub(super) ping_timeout: Option<OsString>,
+
+    /// STUN servers given to clients, comma-separated [default: none]
+    #[arg(long, env, value_name = "URLS", help_heading = "ICE")]
+    pub(super) ice_stun_urls: Option<OsString>,
+    /// TURN servers given to clients, comma-separated; needs `TURN_SECRET` [default: none]
+    #[arg(long, env, value_name = "URLS", help_heading = "ICE")]
+    pub(super) ice_turn_urls: Option<OsString>,
+    /// coturn's static-auth-secret; other users see flags, so prefer the variable [default: none]
+    #[arg(long, env, value_name = "SECRET", help_heading = "ICE")]
+    pub(super) turn_secret: Option<OsString>,
+    /// How long a TURN credential is good [default: 1h]
+    #[arg(long, env, value_name = "DURATION", help_heading = "ICE")]
+    pub(super) turn_ttl: Option<OsString>,
+
+    /// `pretty` or `json` [default: json; pretty in development]
+    #[arg(long, env, value_name = "FORMAT", help_heading = "Logs")]
+    pub(super) log_format: Option<OsString>,
+    /// What is logged: a level, or levels by module [default: info]
+    #[arg(long, env, value_name = "FILTER", help_heading = "Logs")]
+    pub(super) rust_log: Option<OsString>,
+}
+
+/// What every flag has in common, which the derive has no word for: subcommands take it as well, and
+/// `--help` does not show what the environment holds, since some of it is secret.
+pub fn finish(command: clap::Command) -> clap::Command {
+    command.mut_args(|arg| if arg.get_env().is_some() { arg.global(true).hide_env_values(true) } else { arg })
+}

@@ -1,0 +1,151 @@
+//! From flags and variables to a [`Config`], in two steps: what was said, and then what serving needs beside it.
+
+use super::{AppEnv, Config, ConfigError, Flags, parse, secret};
+use crate::config::parse::Parsed;
+use secrecy::SecretString;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const INSTANT: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
+
+/// A configuration that is read and checked, but does not have its secret yet: only serving needs one.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    config: Config,
+    jwt_secret: Option<SecretString>,
+    has_origins: bool,
+}
+
+impl Draft {
+    /// Reads what was set; what was not, or is empty, has its default.
+    pub fn load(flags: Flags) -> Result<Self, ConfigError> {
+        let mut env = AppEnv::Development;
+        set(&mut env, "APP_ENV", flags.app_env, parse::app_env)?;
+        let mut config = Config::defaults(env, throwaway_secret()?);
+        let mut jwt_secret = None;
+        set(&mut config.host, "HOST", flags.host, parse::host)?;
+        set(&mut config.port, "PORT", flags.port, parse::port)?;
+        let has_origins = set(&mut config.cors_origins, "CORS_ORIGIN", flags.cors_origin, parse::origins)?;
+        set(&mut config.trusted_proxies, "TRUSTED_PROXIES", flags.trusted_proxies, parse::networks)?;
+        set(&mut config.database_url, "DATABASE_URL", flags.database_url, parse::database_url)?;
+        if let Some(path) = flags.data_dir.filter(|path| !path.is_empty()) {
+            config.data_dir = PathBuf::from(path);
+        }
+        set(&mut config.journal_capacity, "JOURNAL_CAPACITY", flags.journal_capacity, parse::capacity)?;
+        set_exactly(&mut jwt_secret, "JWT_SECRET", flags.jwt_secret, |raw| parse::secret(raw).map(Some))?;
+        let previous = &mut config.jwt_previous_secrets;
+        set(previous, "JWT_PREVIOUS_SECRETS", flags.jwt_previous_secrets, parse::secrets)?;
+        set(&mut config.registration, "REGISTRATION", flags.registration, parse::registration)?;
+        let rates = [
+            (&mut config.login_rate_per_minute, "LOGIN_RATE_PER_MINUTE", flags.login_rate_per_minute),
+            (&mut config.api_rate_per_minute, "API_RATE_PER_MINUTE", flags.api_rate_per_minute),
+            (&mut config.event_rate_per_second, "EVENT_RATE_PER_SECOND", flags.event_rate_per_second),
+            (&mut config.call_rate_per_minute, "CALL_RATE_PER_MINUTE", flags.call_rate_per_minute),
+        ];
+        for (rate, name, raw) in rates {
+            set(rate, name, raw, parse::rate)?;
+        }
+        let times = [
+            (&mut config.access_token_ttl, "ACCESS_TOKEN_TTL", flags.access_token_ttl, SECOND, 30 * DAY),
+            (&mut config.refresh_token_ttl, "REFRESH_TOKEN_TTL", flags.refresh_token_ttl, SECOND, 730 * DAY),
+            (&mut config.ring_timeout, "RING_TIMEOUT", flags.ring_timeout, INSTANT, HOUR),
+            (&mut config.reconnect_grace, "RECONNECT_GRACE", flags.reconnect_grace, Duration::ZERO, HOUR),
+            (&mut config.join_timeout, "JOIN_TIMEOUT", flags.join_timeout, INSTANT, 5 * MINUTE),
+            (&mut config.shutdown_timeout, "SHUTDOWN_TIMEOUT", flags.shutdown_timeout, SECOND, HOUR),
+            (&mut config.ping_interval, "PING_INTERVAL", flags.ping_interval, SECOND, 5 * MINUTE),
+            (&mut config.ping_timeout, "PING_TIMEOUT", flags.ping_timeout, SECOND, 5 * MINUTE),
+            (&mut config.turn_ttl, "TURN_TTL", flags.turn_ttl, SECOND, 30 * DAY),
+        ];
+        for (time, name, raw, min, max) in times {
+            set(time, name, raw, parse::duration(min, max))?;
+        }
+        set(&mut config.ice_stun_urls, "ICE_STUN_URLS", flags.ice_stun_urls, parse::stun_urls)?;
+        set(&mut config.ice_turn_urls, "ICE_TURN_URLS", flags.ice_turn_urls, parse::turn_urls)?;
+        let turn_secret = &mut config.turn_secret;
+        set_exactly(turn_secret, "TURN_SECRET", flags.turn_secret, |raw| Ok(Some(raw.into())))?;
+        set(&mut config.log_format, "LOG_FORMAT", flags.log_format, parse::log_format)?;
+        set(&mut config.log_filter, "RUST_LOG", flags.rust_log, |raw| Ok(raw.to_owned()))?;
+        check(&config)?;
+        Ok(Self { config, jwt_secret, has_origins })
+    }
+
+    /// The settings for serving. In development, a missing `JWT_SECRET` is taken from `DATA_DIR`, where it is made
+    /// if need be; in production it is an error, as is a missing `CORS_ORIGIN`.
+    pub fn for_serving(mut self) -> Result<Config, ConfigError> {
+        let production = self.config.env == AppEnv::Production;
+        self.config.jwt_secret = match self.jwt_secret {
+            Some(secret) => secret,
+            None if production => return Err(required("JWT_SECRET", "at least 32 random bytes")),
+            None => secret::kept(&self.config.data_dir)?,
+        };
+        if production && !self.has_origins {
+            return Err(required("CORS_ORIGIN", "the origins of the pages that may use the server"));
+        }
+        Ok(self.config)
+    }
+
+    /// The settings for commands that neither sign tokens nor answer pages: they make no secret, and the one they
+    /// carry is random and forgotten.
+    pub fn for_commands(self) -> Config {
+        self.config
+    }
+}
+
+/// What no single variable can tell.
+fn check(config: &Config) -> Result<(), ConfigError> {
+    if config.env == AppEnv::Production && config.database_url.is_none() {
+        return Err(required("DATABASE_URL", "the PostgreSQL to use"));
+    }
+    match (config.ice_turn_urls.is_empty(), config.turn_secret.is_some()) {
+        (false, false) => Err(ConfigError::new("TURN_SECRET", "is needed for the servers in ICE_TURN_URLS")),
+        (true, true) => Err(ConfigError::new("ICE_TURN_URLS", "is needed, since TURN_SECRET is set")),
+        _ => Ok(()),
+    }
+}
+
+/// Sets `slot` if there is anything to set it to, and tells whether there was.
+fn set<T>(
+    slot: &mut T,
+    variable: &'static str,
+    raw: Option<OsString>,
+    parse: impl FnOnce(&str) -> Parsed<T>,
+) -> Result<bool, ConfigError> {
+    match text(variable, raw)?.as_deref().map(str::trim) {
+        None | Some("") => Ok(false),
+        Some(raw) => {
+            *slot = parse(raw).map_err(|problem| ConfigError::new(variable, problem))?;
+            Ok(true)
+        }
+    }
+}
+
+/// [`set`] for secrets, in which every byte counts, a space too.
+fn set_exactly<T>(
+    slot: &mut T,
+    variable: &'static str,
+    raw: Option<OsString>,
+    parse: impl FnOnce(&str) -> Parsed<T>,
+) -> Result<(), ConfigError> {
+    if let Some(raw) = text(variable, raw)?.filter(|raw| !raw.is_empty()) {
+        *slot = parse(&raw).map_err(|problem| ConfigError::new(variable, problem))?;
+    }
+    Ok(())
+}
+
+fn text(variable: &'static str, raw: Option<OsString>) -> Result<Option<String>, ConfigError> {
+    raw.map(|raw| raw.into_string().map_err(|_| ConfigError::new(variable, "is not valid UTF-8"))).transpose()
+}
+
+fn required(variable: &'static str, what: &str) -> ConfigError {
+    ConfigError::new(variable, format!("is required when APP_ENV=production: {what}"))
+}
+
+fn throwaway_secret() -> Result<SecretString, ConfigError> {
+    let random = secret::random();
+    random.map(Into::into).map_err(|error| ConfigError::new("JWT_SECRET", format!("no randomness: {error}")))
+}

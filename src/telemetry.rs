@@ -1,0 +1,202 @@
+//! Logs are set up here and nowhere else.
+
+use crate::config::{Config, ConfigError, LogFormat};
+use std::io::{self, IsTerminal};
+use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::{EnvFilter, Targets};
+use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{Layer, Registry};
+
+/// Where the log goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// For a server, whose log is its output: several platforms mark everything on stderr as an error.
+    Stdout,
+    /// For commands, whose output is their answer.
+    Stderr,
+}
+
+/// Why logs could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// `RUST_LOG` cannot be read.
+    #[error(transparent)]
+    Filter(#[from] ConfigError),
+    /// Somebody was faster.
+    #[error("logs are set up already")]
+    Taken(#[from] TryInitError),
+}
+
+/// Sets up logging for the whole process, as `LOG_FORMAT` and `RUST_LOG` say.
+pub fn init(config: &Config, output: Output) -> Result<(), TelemetryError> {
+    let filter = filter(&config.log_filter)?;
+    let registry = Registry::default().with(filter).with(caps());
+    match output {
+        Output::Stdout => registry.with(lines(config, io::stdout, io::stdout().is_terminal())).try_init()?,
+        Output::Stderr => registry.with(lines(config, io::stderr, io::stderr().is_terminal())).try_init()?,
+    }
+    Ok(())
+}
+
+fn filter(text: &str) -> Result<EnvFilter, ConfigError> {
+    // The errors of the library can span lines and do not say what is expected.
+    EnvFilter::builder().parse(text).map_err(|_| {
+        let problem = format!("{text:?} is not a log filter such as info or info,video_call_server=debug");
+        ConfigError::new("RUST_LOG", problem)
+    })
+}
+
+/// What may be logged at most, whatever `RUST_LOG` says.
+///
+/// The socket libraries log whole packets (so tokens, SDP and candidates) at debug, and name the session id, which
+/// is a credential, in spans at info, which our own lines would inherit; a handler that cannot extract its arguments
+/// quotes them even at error. sqlx logs at debug and info what the database says. So others say what they have to
+/// say at info, these at warn, and only our own modules, which log nothing of the kind, at any level.
+fn caps() -> Targets {
+    Targets::new()
+        .with_default(LevelFilter::INFO)
+        .with_target(env!("CARGO_CRATE_NAME"), LevelFilter::TRACE)
+        .with_target("axum", LevelFilter::WARN)
+        .with_target("axum::rejection", LevelFilter::OFF)
+        .with_target("engineioxide", LevelFilter::WARN)
+        .with_target("socketioxide", LevelFilter::WARN)
+        .with_target("socketioxide::handler", LevelFilter::OFF)
+        .with_target("sqlx", LevelFilter::WARN)
+        .with_target("tokio_tungstenite", LevelFilter::WARN)
+        .with_target("tungstenite", LevelFilter::WARN)
+}
+
+fn lines<S, W>(config: &Config, writer: W, terminal: bool) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let layer = fmt::layer().with_writer(writer);
+    match config.log_format {
+        LogFormat::Json => layer.json().flatten_event(true).with_span_list(false).boxed(),
+        // On a terminal the library's own choice stands, which heeds NO_COLOR.
+        LogFormat::Pretty if terminal => layer.boxed(),
+        LogFormat::Pretty => layer.with_ansi(false).boxed(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::{Body, to_bytes};
+    use axum::http::Request;
+    use std::sync::{Arc, Mutex};
+    use tower::ServiceExt;
+    use tracing::subscriber::DefaultGuard;
+
+    /// A log that can be read.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Kept {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    /// Logs this thread at `filter` until the guard is dropped.
+    fn logged(filter_text: &str, log_format: LogFormat) -> (Kept, DefaultGuard) {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let config = Config { log_format, ..Config::for_tests() };
+        let subscriber = Registry::default().with(filter(filter_text).unwrap()).with(caps()).with(lines(
+            &config,
+            move || writer.clone(),
+            false,
+        ));
+        (kept, tracing::subscriber::set_default(subscriber))
+    }
+
+    #[test]
+    fn a_filter_that_cannot_be_read_is_one_line_about_rust_log() {
+        let error = filter("info,=\n=").unwrap_err().to_string();
+        assert!(error.starts_with("RUST_LOG: ") && error.lines().count() == 1);
+    }
+
+    #[test]
+    fn our_own_lines_are_logged_at_any_level_and_those_of_others_from_info_up() {
+        let (log, _guard) = logged("trace", LogFormat::Pretty);
+        tracing::trace!("ours");
+        tracing::debug!(target: "hyper::proto", "theirs, debug");
+        tracing::info!(target: "hyper::proto", "theirs, info");
+        let text = log.text();
+        assert!(text.contains("ours") && text.contains("theirs, info") && !text.contains("theirs, debug"));
+    }
+
+    #[test]
+    fn a_session_id_does_not_come_in_by_the_span_of_a_library() {
+        for format in [LogFormat::Json, LogFormat::Pretty] {
+            let (log, _guard) = logged("trace,socketioxide=trace,socketioxide::handler=trace", format);
+            let span = tracing::info_span!(target: "socketioxide::client", "on_connect", sid = "hush");
+            span.in_scope(|| tracing::warn!("ours"));
+            tracing::error!(target: "socketioxide::handler::message", "Error while extracting data: hush");
+            tracing::info!(target: "sqlx_core::query", "hush");
+            tracing::trace!(target: "axum::rejection", "hush");
+            assert!(log.text().contains("ours") && !log.text().contains("hush"));
+        }
+    }
+
+    #[test]
+    fn json_is_one_object_a_line_with_the_fields_at_its_top() {
+        let (log, _guard) = logged("info", LogFormat::Json);
+        tracing::info!(calls = 3, "two\nlines");
+        let line: serde_json::Value = serde_json::from_str(&log.text()).unwrap();
+        assert_eq!(line["message"], "two\nlines");
+        assert_eq!(line["calls"], 3);
+    }
+
+    #[test]
+    fn there_are_no_colours_where_there_is_no_terminal() {
+        let (log, _guard) = logged("info", LogFormat::Pretty);
+        tracing::info!("plain");
+        assert!(!log.text().contains('\u{1b}'));
+    }
+
+    /// The libraries themselves, not what we think of them: a session by long-polling, with everything secret in it.
+    #[tokio::test]
+    async fn nothing_a_socket_says_is_logged_even_at_trace() {
+        let (log, _guard) = logged("trace,engineioxide=trace,socketioxide=trace", LogFormat::Json);
+        let (layer, io) = socketioxide::SocketIo::builder().build_layer();
+        io.ns("/", async |socket: socketioxide::extract::SocketRef| {
+            socket.on("call_user", async |_: socketioxide::extract::Data<u8>| {});
+        });
+        let router = axum::Router::new().layer(layer);
+        let ask = async |method: &str, query: &str, body: &'static str| {
+            let uri = format!("/socket.io/?EIO=4&transport=polling{query}");
+            let request = Request::builder().method(method).uri(uri).body(Body::from(body)).unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            String::from_utf8(to_bytes(response.into_body(), 1 << 16).await.unwrap().to_vec()).unwrap()
+        };
+        let opened = ask("GET", "", "").await;
+        let opened: serde_json::Value = serde_json::from_str(&opened[1..]).unwrap();
+        let sid = opened["sid"].as_str().unwrap();
+        let session = format!("&sid={sid}");
+        assert_eq!(ask("POST", &session, r#"40{"token":"hush-token"}"#).await, "ok");
+        assert!(ask("GET", &session, "").await.starts_with("40"));
+        assert_eq!(ask("POST", &session, r#"42["call_user",{"sdp":"hush-sdp"}]"#).await, "ok");
+        assert_eq!(ask("POST", &session, r#"42["hush-event","hush-candidate"]"#).await, "ok");
+        assert_eq!(ask("POST", &session, "1").await, "ok");
+        tokio::task::yield_now().await;
+        let text = log.text();
+        assert!(!text.contains("hush") && !text.contains(sid), "{text}");
+    }
+}
