@@ -1,5 +1,6 @@
 //! Postgres: free functions, one file a table. Only this room knows sqlx.
 
+pub(crate) mod calls;
 mod pool;
 pub(crate) mod sessions;
 pub(crate) mod users;
