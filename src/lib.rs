@@ -6,5 +6,6 @@ pub mod clock;
 pub mod config;
 mod domain;
 mod error;
+mod http;
 mod live;
 mod store;

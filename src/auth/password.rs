@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, Version};
 use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
@@ -19,11 +20,13 @@ const OUTPUT_BYTES: usize = 32;
 const QUEUE_PER_CORE: usize = 32;
 
 /// A password somebody may choose: 8 to 128 characters in NFC, without U+0000.
-#[derive(Clone)]
+#[derive(Clone, Deserialize)]
+#[serde(try_from = "String")]
 pub(crate) struct Password(Candidate);
 
 /// What somebody claims to be the password: it may be shorter than any password can be.
-#[derive(Clone)]
+#[derive(Clone, Deserialize)]
+#[serde(try_from = "String")]
 pub(crate) struct Candidate(SecretString);
 
 /// What is wrong with a password, as a sentence for the person who chose it.
@@ -48,6 +51,10 @@ impl Candidate {
             Ok(Self(normalised.into()))
         }
     }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.expose_secret().is_empty()
+    }
 }
 
 impl TryFrom<Candidate> for Password {
@@ -64,6 +71,22 @@ impl TryFrom<Candidate> for Password {
 impl Password {
     pub(crate) fn parse(text: &str) -> Result<Self, BadPassword> {
         Candidate::parse(text)?.try_into()
+    }
+}
+
+impl TryFrom<String> for Candidate {
+    type Error = BadPassword;
+
+    fn try_from(text: String) -> Result<Self, BadPassword> {
+        Self::parse(&text)
+    }
+}
+
+impl TryFrom<String> for Password {
+    type Error = BadPassword;
+
+    fn try_from(text: String) -> Result<Self, BadPassword> {
+        Self::parse(&text)
     }
 }
 

@@ -104,8 +104,9 @@ pub(crate) async fn list(
 pub(crate) async fn find(pool: &Pool, user: UserId, call: CallId) -> Result<Option<CallRecord>> {
     let row = sqlx::query_as!(
         Row,
-        r#"select c.id, caller_id, caller.username as "caller?", callee_id, callee.username as "callee?",
-                  call_type, status, end_reason, started_at, answered_at, ended_at
+        r#"select c.id as "id!", caller_id, caller.username as "caller?", callee_id, callee.username as "callee?",
+                  call_type as "call_type!", status as "status!", end_reason,
+                  started_at as "started_at!", answered_at, ended_at
            from calls c
            left join users caller on caller.id = c.caller_id
            left join users callee on callee.id = c.callee_id

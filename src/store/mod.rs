@@ -7,6 +7,8 @@ pub(crate) mod users;
 
 use crate::error::Error;
 
+#[cfg(test)]
+pub(crate) use pool::nowhere;
 pub(crate) use pool::{Condition, Pool, StartError, connect, migrate, probe};
 
 impl From<sqlx::Error> for Error {
