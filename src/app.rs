@@ -1,5 +1,7 @@
 //! What a request needs.
 
+use crate::auth::accounts::Accounts;
+use crate::auth::password::Passwords;
 use crate::auth::refresh_token::RefreshKeys;
 use crate::auth::sessions::Sessions;
 use crate::auth::token::Tokens;
@@ -7,10 +9,13 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::time::Moment;
 use crate::error::Result;
+use crate::http::health::Probe;
+use crate::http::limits::Limit;
 use crate::live::Live;
 use crate::store::Pool;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 /// The server's parts, shared by both transports.
 pub(crate) struct App {
@@ -18,27 +23,89 @@ pub(crate) struct App {
     pub(crate) clock: Clock,
     pub(crate) pool: Pool,
     pub(crate) tokens: Arc<Tokens>,
-    pub(crate) sessions: Sessions,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) accounts: Accounts,
     pub(crate) live: Arc<Live>,
+    pub(crate) limits: Limits,
+    pub(crate) probe: Probe,
     pub(crate) started: Moment,
-    /// Set at shutdown: the server takes no new work.
+    /// Set at shutdown: the server wants no new work.
     pub(crate) draining: AtomicBool,
+}
+
+/// The limits for each client address.
+pub(crate) struct Limits {
+    /// Register and login, where passwords are hashed.
+    pub(crate) logins: Limit,
+    /// Everything under `/api`.
+    pub(crate) api: Limit,
 }
 
 impl App {
     pub(crate) fn new(config: Arc<Config>, clock: Clock, pool: Pool, live: Arc<Live>) -> Result<Arc<Self>> {
         let (secret, previous) = (&config.jwt_secret, &config.jwt_previous_secrets);
         let tokens = Arc::new(Tokens::new(secret, previous, config.access_token_ttl));
-        let sessions = Sessions::new(
+        let sessions = Arc::new(Sessions::new(
             pool.clone(),
             tokens.clone(),
             RefreshKeys::new(secret, previous)?,
             config.refresh_token_ttl,
             clock.clone(),
             live.clone(),
+        ));
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let passwords = Passwords::new(cores)?;
+        let accounts =
+            Accounts::new(pool.clone(), passwords, sessions.clone(), config.registration, clock.clone());
+        let limits = Limits {
+            logins: Limit::per_minute(config.login_rate_per_minute)?,
+            api: Limit::per_minute(config.api_rate_per_minute)?,
+        };
+        let probe = Probe::new(pool.clone(), clock.clone());
+        let (started, draining) = (clock.now(), AtomicBool::new(false));
+        Ok(Arc::new(Self {
+            config,
+            clock,
+            pool,
+            tokens,
+            sessions,
+            accounts,
+            live,
+            limits,
+            probe,
+            started,
+            draining,
+        }))
+    }
+
+    /// What has to be done beside requests: following revocations, forgetting what is old. Runs until it is dropped.
+    pub(crate) async fn upkeep(self: Arc<Self>) {
+        tokio::join!(
+            self.sessions.watch_revocations(),
+            self.each(Duration::from_secs(60), async || {
+                self.limits.logins.prune();
+                self.limits.api.prune();
+                self.accounts.prune();
+                self.sessions.prune();
+                report(self.sessions.recheck().await, "sessions could not be checked again");
+            }),
+            self.each(Duration::from_secs(3600), async || {
+                report(self.sessions.clean_up().await, "old sessions could not be deleted");
+            }),
         );
-        let started = clock.now();
-        let draining = AtomicBool::new(false);
-        Ok(Arc::new(Self { config, clock, pool, tokens, sessions, live, started, draining }))
+    }
+
+    async fn each(&self, period: Duration, work: impl AsyncFn()) {
+        loop {
+            self.clock.sleep(period).await;
+            work().await;
+        }
+    }
+}
+
+/// Upkeep that fails is tried again at its next turn.
+fn report(outcome: Result<()>, what: &'static str) {
+    if let Err(error) = outcome {
+        tracing::warn!(%error, what);
     }
 }

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod config;
 mod domain;
 mod error;
+mod http;
 mod live;
 pub mod server;
 mod socket;

@@ -1,12 +1,15 @@
 //! Postgres: free functions, one file a table. Only this room knows sqlx.
 
 pub(crate) mod journal;
+pub(crate) mod calls;
 mod pool;
 pub(crate) mod sessions;
 pub(crate) mod users;
 
 use crate::error::Error;
 
+#[cfg(test)]
+pub(crate) use pool::nowhere;
 pub(crate) use pool::{Condition, Pool, StartError, connect, migrate, probe};
 
 impl From<sqlx::Error> for Error {

@@ -70,6 +70,13 @@ pub(crate) async fn probe(pool: &Pool) -> Condition {
     }
 }
 
+/// A pool whose database is away.
+#[cfg(test)]
+pub(crate) fn nowhere() -> Pool {
+    let options = PgPoolOptions::new().acquire_timeout(Duration::from_millis(50));
+    options.connect_lazy("postgres://nobody@127.0.0.1:1/nothing").unwrap()
+}
+
 fn address(url: &SecretString) -> Result<PgConnectOptions, StartError> {
     let options = PgConnectOptions::from_str(url.expose_secret()).map_err(StartError::Address)?;
     Ok(options.application_name("video-call-server"))

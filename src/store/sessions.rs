@@ -86,7 +86,7 @@ pub(crate) async fn refresh(
                update sessions s set revoked_at = $3
                from judged j where s.id = j.id and j.verdict = 'reuse'
            )
-           select user_id, username, verdict as "verdict!",
+           select user_id as "user_id!", username as "username!", verdict as "verdict!",
                   refresh_generation + (verdict = 'rotate')::int as "generation!"
            from judged"#,
         session.uuid(),

@@ -1,0 +1,346 @@
+//! Passwords: what may be one, and the pool that hashes them with argon2id (OWASP: 19 MiB, two passes, one lane).
+
+use crate::error::{Error, Result};
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, Version};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Semaphore;
+use unicode_normalization::UnicodeNormalization;
+
+const MIN_CHARS: usize = 8;
+const MAX_CHARS: usize = 128;
+const MEMORY_KIB: u32 = 19_456;
+const PASSES: u32 = 2;
+const LANES: u32 = 1;
+const OUTPUT_BYTES: usize = 32;
+/// How many may wait for each core: less than a second's work.
+const QUEUE_PER_CORE: usize = 32;
+
+/// A password somebody may choose: 8 to 128 characters in NFC, without U+0000.
+#[derive(Clone, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Password(Candidate);
+
+/// What somebody claims to be the password: it may be shorter than any password can be.
+#[derive(Clone, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Candidate(SecretString);
+
+/// What is wrong with a password, as a sentence for the person who chose it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BadPassword {
+    #[error("must be at least 8 characters long")]
+    TooShort,
+    #[error("must be at most 128 characters long")]
+    TooLong,
+    #[error("must not contain the character U+0000")]
+    Nul,
+}
+
+impl Candidate {
+    pub(crate) fn parse(text: &str) -> Result<Self, BadPassword> {
+        let normalised: String = text.nfc().collect();
+        if normalised.contains('\0') {
+            Err(BadPassword::Nul)
+        } else if normalised.chars().count() > MAX_CHARS {
+            Err(BadPassword::TooLong)
+        } else {
+            Ok(Self(normalised.into()))
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.expose_secret().is_empty()
+    }
+}
+
+impl TryFrom<Candidate> for Password {
+    type Error = BadPassword;
+
+    fn try_from(candidate: Candidate) -> Result<Self, BadPassword> {
+        if candidate.0.expose_secret().chars().count() < MIN_CHARS {
+            return Err(BadPassword::TooShort);
+        }
+        Ok(Self(candidate))
+    }
+}
+
+impl Password {
+    pub(crate) fn parse(text: &str) -> Result<Self, BadPassword> {
+        Candidate::parse(text)?.try_into()
+    }
+}
+
+impl TryFrom<String> for Candidate {
+    type Error = BadPassword;
+
+    fn try_from(text: String) -> Result<Self, BadPassword> {
+        Self::parse(&text)
+    }
+}
+
+impl TryFrom<String> for Password {
+    type Error = BadPassword;
+
+    fn try_from(text: String) -> Result<Self, BadPassword> {
+        Self::parse(&text)
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password")
+    }
+}
+
+impl fmt::Debug for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Candidate")
+    }
+}
+
+/// What became of a verification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    pub(crate) matches: bool,
+    /// The stored hash was made with other parameters than today's and should be made anew.
+    pub(crate) outdated: bool,
+}
+
+/// Hashes and verifies, one at a time per core, so that a flood of logins leaves the rest of the server its processor.
+#[derive(Clone)]
+pub(crate) struct Passwords {
+    /// Those running and those waiting.
+    admitted: Arc<Semaphore>,
+    running: Arc<Semaphore>,
+    workshop: Arc<Workshop>,
+}
+
+struct Workshop {
+    params: Params,
+    /// Verified where there is no hash, so that an unknown name costs what a known one does.
+    dummy: PasswordHash,
+    /// Memory for reuse, one piece a core at most: clearing fresh pages costs nearly as much as hashing.
+    memory: Mutex<Vec<Vec<Block>>>,
+}
+
+impl Passwords {
+    /// `cores` hashes run at once, 32 times as many wait, and the next is [`Error::Unavailable`] at once.
+    pub(crate) fn new(cores: usize) -> Result<Self> {
+        let params = Params::new(MEMORY_KIB, PASSES, LANES, Some(OUTPUT_BYTES)).map_err(Error::internal)?;
+        let dummy =
+            phc(&params, Salt::generate(), Output::new(&[0; OUTPUT_BYTES]).map_err(Error::internal)?)?;
+        let memory = Mutex::default();
+        Ok(Self {
+            admitted: Arc::new(Semaphore::new(cores * (1 + QUEUE_PER_CORE))),
+            running: Arc::new(Semaphore::new(cores)),
+            workshop: Arc::new(Workshop { params, dummy, memory }),
+        })
+    }
+
+    /// The PHC string to store.
+    pub(crate) async fn hash(&self, password: Password) -> Result<SecretString> {
+        self.run(move |workshop| workshop.hash(&password.0)).await
+    }
+
+    /// Compares with a stored PHC string; `None`, for a name that does not exist, does the same work and never matches.
+    pub(crate) async fn verify(&self, candidate: Candidate, stored: Option<SecretString>) -> Result<Verdict> {
+        self.run(move |workshop| workshop.verify(&candidate, stored.as_ref())).await
+    }
+
+    /// Whoever waits and leaves gives up its place at once; what has begun runs to its end and holds its places till then.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Workshop) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let admitted = self.admitted.clone().try_acquire_owned().map_err(|_| {
+            tracing::warn!("too many passwords wait to be hashed");
+            Error::unavailable()
+        })?;
+        let running = self.running.clone().acquire_owned().await.map_err(Error::internal)?;
+        let workshop = self.workshop.clone();
+        let task = tokio::task::spawn_blocking(move || {
+            let _places = (admitted, running);
+            work(&workshop)
+        });
+        task.await.map_err(Error::internal)?
+    }
+}
+
+impl Workshop {
+    fn hash(&self, password: &Candidate) -> Result<SecretString> {
+        let salt = Salt::generate();
+        let output = self.compute(password, &salt, Version::V0x13, &self.params)?;
+        Ok(phc(&self.params, salt, output)?.to_string().into())
+    }
+
+    fn verify(&self, candidate: &Candidate, stored: Option<&SecretString>) -> Result<Verdict> {
+        let parsed = stored.map(|text| PasswordHash::new(text.expose_secret())).transpose();
+        let parsed = parsed.map_err(Error::internal)?;
+        let against = parsed.as_ref().unwrap_or(&self.dummy);
+        let (params, version) = (Params::try_from(against), against.version.unwrap_or(0x10));
+        let (Some(salt), Some(expected), Ok(params), Ok(version)) =
+            (&against.salt, &against.hash, params, Version::try_from(version))
+        else {
+            return Err(Error::internal("a stored password hash is incomplete"));
+        };
+        // Outputs are compared in constant time.
+        let matches = self.compute(candidate, salt, version, &params)? == *expected && stored.is_some();
+        Ok(Verdict { matches, outdated: version != Version::V0x13 || !same_cost(&params, &self.params) })
+    }
+
+    fn compute(
+        &self,
+        password: &Candidate,
+        salt: &Salt,
+        version: Version,
+        params: &Params,
+    ) -> Result<Output> {
+        let mut memory = self.pool().pop().unwrap_or_default();
+        if memory.len() < params.block_count() {
+            memory.resize(params.block_count(), Block::default());
+        }
+        let mut bytes = [0; Output::MAX_LENGTH];
+        let length = params.output_len().unwrap_or(OUTPUT_BYTES);
+        let output = bytes.get_mut(..length).ok_or_else(|| Error::internal("a hash is too long"))?;
+        Argon2::new(Algorithm::Argon2id, version, params.clone())
+            .hash_password_into_with_memory(
+                password.0.expose_secret().as_bytes(),
+                salt,
+                output,
+                memory.as_mut_slice(),
+            )
+            .map_err(Error::internal)?;
+        if memory.len() == self.params.block_count() {
+            self.pool().push(memory);
+        }
+        Output::new(output).map_err(Error::internal)
+    }
+
+    fn pool(&self) -> std::sync::MutexGuard<'_, Vec<Vec<Block>>> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn phc(params: &Params, salt: Salt, hash: Output) -> Result<PasswordHash> {
+    Ok(PasswordHash {
+        algorithm: ARGON2ID_IDENT,
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(params).map_err(Error::internal)?,
+        salt: Some(salt),
+        hash: Some(hash),
+    })
+}
+
+fn same_cost(a: &Params, b: &Params) -> bool {
+    let cost = |p: &Params| (p.m_cost(), p.t_cost(), p.p_cost(), p.output_len());
+    cost(a) == cost(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use argon2::password_hash::PasswordVerifier;
+
+    fn candidate(text: &str) -> Candidate {
+        Candidate::parse(text).unwrap()
+    }
+
+    async fn hashed(passwords: &Passwords, text: &str) -> SecretString {
+        passwords.hash(Password::parse(text).unwrap()).await.unwrap()
+    }
+
+    #[test]
+    fn a_password_has_8_to_128_characters_of_any_kind_but_nul() {
+        for good in ["12345678", "        ", "пароль12", "🦀🦀🦀🦀🦀🦀🦀🦀", &"x".repeat(128)]
+        {
+            assert!(Password::parse(good).is_ok(), "{good:?}");
+        }
+        assert_eq!(Password::parse("1234567").unwrap_err(), BadPassword::TooShort);
+        assert_eq!(Password::parse(&"é".repeat(129)).unwrap_err(), BadPassword::TooLong);
+        assert_eq!(Password::parse("1234\05678").unwrap_err(), BadPassword::Nul);
+        assert!(Candidate::parse("").is_ok());
+    }
+
+    #[test]
+    fn characters_are_counted_once_composed() {
+        assert!(Password::parse(&"e\u{301}".repeat(128)).is_ok());
+        assert_eq!(Password::parse(&"e\u{301}".repeat(7)).unwrap_err(), BadPassword::TooShort);
+    }
+
+    #[test]
+    fn a_password_is_never_printed() {
+        let password = Password::parse("correct horse").unwrap();
+        assert_eq!(format!("{password:?} {:?}", candidate("correct horse")), "Password Candidate");
+    }
+
+    #[tokio::test]
+    async fn the_right_password_matches_however_it_was_composed() {
+        let passwords = Passwords::new(1).unwrap();
+        let stored = hashed(&passwords, "caf\u{e9} au lait").await;
+        assert!(stored.expose_secret().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+        let verdict = passwords.verify(candidate("cafe\u{301} au lait"), Some(stored.clone())).await.unwrap();
+        assert_eq!(verdict, Verdict { matches: true, outdated: false });
+        for wrong in ["cafe au lait", "", "Caf\u{e9} au lait", "caf\u{e9} au lait "] {
+            assert!(!passwords.verify(candidate(wrong), Some(stored.clone())).await.unwrap().matches);
+        }
+    }
+
+    #[tokio::test]
+    async fn our_hashes_are_what_the_library_makes_and_salted_anew_each_time() {
+        let passwords = Passwords::new(1).unwrap();
+        let (one, two) = (hashed(&passwords, "same word").await, hashed(&passwords, "same word").await);
+        assert_ne!(one.expose_secret(), two.expose_secret());
+        for stored in [one, two] {
+            assert_eq!(Argon2::default().verify_password(b"same word", stored.expose_secret()), Ok(()));
+        }
+    }
+
+    #[tokio::test]
+    async fn no_user_never_matches_and_is_not_outdated() {
+        let passwords = Passwords::new(1).unwrap();
+        let verdict = passwords.verify(candidate("whatever"), None).await.unwrap();
+        assert_eq!(verdict, Verdict { matches: false, outdated: false });
+    }
+
+    #[tokio::test]
+    async fn a_hash_of_other_parameters_matches_and_is_outdated() {
+        use argon2::password_hash::PasswordHasher;
+        let passwords = Passwords::new(1).unwrap();
+        for params in [Params::new(64, 1, 1, Some(32)), Params::new(20_000, 2, 1, None)] {
+            let old = Argon2::from(params.unwrap()).hash_password(b"old password").unwrap().to_string();
+            let verdict = passwords.verify(candidate("old password"), Some(old.into())).await.unwrap();
+            assert_eq!(verdict, Verdict { matches: true, outdated: true });
+        }
+    }
+
+    #[tokio::test]
+    async fn a_broken_stored_hash_is_our_fault_and_not_a_panic() {
+        let passwords = Passwords::new(1).unwrap();
+        for stored in
+            ["", "$argon2id$", "$argon2id$v=19$m=19456,t=2,p=1", "$argon2id$v=7$m=8,t=1,p=1$AAAAAAAAAAA$AAAA"]
+        {
+            let error = passwords.verify(candidate("x"), Some(stored.into())).await.unwrap_err();
+            assert_eq!(error.code(), "internal", "{stored}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_refuses_at_once_and_leavers_free_their_places() {
+        let passwords = Passwords::new(1).unwrap();
+        let work = || passwords.verify(candidate("x"), None);
+        let waiting: Vec<_> = (0..33).map(|_| Box::pin(work())).collect();
+        let mut waiting = futures_util::future::join_all(waiting);
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        assert_eq!(work().await.unwrap_err().code(), "unavailable");
+        drop(waiting);
+        // At most the one that had begun is still there.
+        assert!(passwords.admitted.available_permits() >= 32);
+        assert!(work().await.is_ok());
+        assert_eq!(passwords.running.clone().acquire_owned().await.unwrap().num_permits(), 1);
+        assert_eq!(passwords.admitted.available_permits(), 33);
+    }
+}

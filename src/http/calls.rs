@@ -1,0 +1,244 @@
+//! One's own history of calls.
+
+use super::extract::{Caller, QueryParams};
+use super::wire::Timestamp;
+use crate::app::App;
+use crate::domain::ids::{CallId, UserId};
+use crate::error::{Error, Result};
+use crate::store::calls::{self, CallRecord, Filter, Party, Position};
+use axum::extract::{Path, State};
+use axum::routing::get;
+use axum::{Json, Router};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Datelike};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use uuid::Uuid;
+use validator::Validate;
+
+pub(crate) fn router() -> Router<Arc<App>> {
+    Router::new().route("/api/calls", get(list)).route("/api/calls/{id}", get(show))
+}
+
+#[derive(Deserialize, Validate)]
+struct Page {
+    #[validate(range(min = 1, max = 200, message = "must be from 1 to 200"))]
+    limit: Option<i64>,
+    before: Option<Cursor>,
+    status: Option<Status>,
+    with: Option<UserId>,
+}
+
+/// Every status a row can have.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    Ringing,
+    Active,
+    Completed,
+    Rejected,
+    Cancelled,
+    Missed,
+    Failed,
+}
+
+/// A place in the history that a client gives back as it got it: base64url of microseconds and id.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct Cursor(Position);
+
+#[derive(Serialize)]
+struct PageBody {
+    calls: Vec<CallBody>,
+    next: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CallBody {
+    id: CallId,
+    from: PartyBody,
+    to: PartyBody,
+    call_type: String,
+    status: String,
+    end_reason: Option<String>,
+    /// Epoch milliseconds, as on the demo server.
+    start_time: i64,
+    answered_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
+    duration_seconds: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct PartyBody {
+    id: Option<UserId>,
+    username: Option<String>,
+}
+
+async fn list(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    QueryParams(page): QueryParams<Page>,
+) -> Result<Json<PageBody>> {
+    let limit = page.limit.unwrap_or(50);
+    let filter = Filter {
+        before: page.before.map(|Cursor(position)| position),
+        status: page.status.map(Status::name),
+        with: page.with,
+    };
+    let calls = calls::list(&app.pool, caller.user, filter, limit + 1).await?;
+    Ok(Json(PageBody::cut(calls, limit)))
+}
+
+async fn show(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    Path(id): Path<String>,
+) -> Result<Json<CallBody>> {
+    let unknown = || Error::NotFound("There is no such call");
+    let id = Uuid::try_parse(&id).map_err(|_| unknown())?;
+    let call = calls::find(&app.pool, caller.user, id.into()).await?.ok_or_else(unknown)?;
+    Ok(Json(call.into()))
+}
+
+impl PageBody {
+    fn cut(mut calls: Vec<CallRecord>, limit: i64) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let has_more = calls.len() > limit;
+        calls.truncate(limit);
+        let next = calls
+            .last()
+            .filter(|_| has_more)
+            .map(|call| String::from(Cursor(Position { started_at: call.started_at, id: call.id })));
+        Self { calls: calls.into_iter().map(CallBody::from).collect(), next }
+    }
+}
+
+impl From<Cursor> for String {
+    fn from(Cursor(Position { started_at, id }): Cursor) -> Self {
+        let micros = started_at.timestamp_micros().to_be_bytes();
+        URL_SAFE_NO_PAD.encode([micros.as_slice(), id.uuid().as_bytes()].concat())
+    }
+}
+
+impl TryFrom<String> for Cursor {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        parse_cursor(&text).ok_or("must be a cursor from an earlier page")
+    }
+}
+
+fn parse_cursor(text: &str) -> Option<Cursor> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    let (micros, id) = bytes.split_first_chunk::<8>()?;
+    let started_at = DateTime::from_timestamp_micros(i64::from_be_bytes(*micros))?;
+    // What the database could not take is no cursor of ours.
+    let id = Uuid::from_slice(id).ok().filter(|_| (1970..=9999).contains(&started_at.year()))?;
+    Some(Cursor(Position { started_at, id: id.into() }))
+}
+
+impl Status {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ringing => "ringing",
+            Self::Active => "active",
+            Self::Completed => "completed",
+            Self::Rejected => "rejected",
+            Self::Cancelled => "cancelled",
+            Self::Missed => "missed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl From<CallRecord> for CallBody {
+    fn from(call: CallRecord) -> Self {
+        let talked = call.answered_at.zip(call.ended_at).map(|(answered, ended)| ended - answered);
+        Self {
+            id: call.id,
+            from: call.caller.into(),
+            to: call.callee.into(),
+            call_type: call.call_type,
+            status: call.status,
+            end_reason: call.end_reason,
+            start_time: call.started_at.timestamp_millis(),
+            answered_at: call.answered_at.map(Timestamp),
+            ended_at: call.ended_at.map(Timestamp),
+            duration_seconds: talked.map(|time| time.num_seconds()),
+        }
+    }
+}
+
+impl From<Party> for PartyBody {
+    fn from(party: Party) -> Self {
+        Self { id: party.id, username: party.username }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn record(micros: i64) -> CallRecord {
+        let at = |offset| DateTime::from_timestamp_micros(micros + offset);
+        CallRecord {
+            id: CallId::new(),
+            caller: Party { id: None, username: None },
+            callee: Party { id: Some(UserId::new()), username: Some("bob".into()) },
+            call_type: "video".into(),
+            status: "completed".into(),
+            end_reason: Some("hangup".into()),
+            started_at: at(0).unwrap(),
+            answered_at: at(1_500_000),
+            ended_at: at(63_499_999),
+        }
+    }
+
+    #[test]
+    fn a_call_is_shown_as_the_contract_says() {
+        let call = record(1_701_423_000_123_456);
+        let shown = serde_json::to_value(CallBody::from(call.clone())).unwrap();
+        assert_eq!(
+            shown,
+            json!({
+                "id": call.id, "from": {"id": null, "username": null},
+                "to": {"id": call.callee.id, "username": "bob"},
+                "callType": "video", "status": "completed", "endReason": "hangup",
+                "startTime": 1_701_423_000_123_i64, "answeredAt": "2023-12-01T09:30:01.623Z",
+                "endedAt": "2023-12-01T09:31:03.623Z", "durationSeconds": 61,
+            })
+        );
+        let missed = CallRecord { answered_at: None, ..record(0) };
+        assert_eq!(CallBody::from(missed).duration_seconds, None);
+    }
+
+    #[test]
+    fn a_cursor_comes_back_as_it_went() {
+        let page = PageBody::cut(vec![record(1_701_423_000_123_456), record(7)], 1);
+        let Cursor(position) = parse_cursor(&page.next.unwrap()).unwrap();
+        assert_eq!(position.started_at.timestamp_micros(), 1_701_423_000_123_456);
+        assert_eq!(position.id, page.calls[0].id);
+        assert_eq!(PageBody::cut(vec![record(7)], 1).next, None);
+    }
+
+    #[test]
+    fn what_is_no_cursor_is_refused() {
+        let far = [i64::MAX.to_be_bytes().as_slice(), &[0; 16]].concat();
+        let past = [(-1_i64).to_be_bytes().as_slice(), &[0; 16]].concat();
+        let short = [0; 23];
+        for text in [
+            "",
+            "x",
+            "????",
+            "2023-12-01",
+            &URL_SAFE_NO_PAD.encode(far),
+            &URL_SAFE_NO_PAD.encode(past),
+            &URL_SAFE_NO_PAD.encode(short),
+        ] {
+            assert!(parse_cursor(text).is_none(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! How often one client address may ask.
+
+use super::client_addr::ClientAddr;
+use crate::error::{Error, Result};
+use axum::Router;
+use axum::http::Request;
+use axum::response::{IntoResponse, Response};
+use governor::clock::QuantaInstant;
+use governor::middleware::NoOpMiddleware;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tower_governor::governor::{GovernorConfig, GovernorConfigBuilder};
+use tower_governor::key_extractor::KeyExtractor;
+use tower_governor::{GovernorError, GovernorLayer};
+
+/// A limit for each client address: so many a minute, as many at once. Counts across every router it is put on.
+#[derive(Clone)]
+pub(crate) struct Limit(Option<Arc<GovernorConfig<ByAddress, NoOpMiddleware<QuantaInstant>>>>);
+
+#[derive(Debug, Clone)]
+struct ByAddress;
+
+impl KeyExtractor for ByAddress {
+    type Key = IpAddr;
+
+    fn extract<T>(&self, request: &Request<T>) -> Result<IpAddr, GovernorError> {
+        let addr = request.extensions().get::<ClientAddr>().ok_or(GovernorError::UnableToExtractKey)?;
+        Ok(addr.bucket())
+    }
+}
+
+impl Limit {
+    /// 0: no limit.
+    pub(crate) fn per_minute(rate: u32) -> Result<Self> {
+        if rate == 0 {
+            return Ok(Self(None));
+        }
+        let mut builder = GovernorConfigBuilder::default().key_extractor(ByAddress);
+        let period = (Duration::from_secs(60) / rate).max(Duration::from_nanos(1));
+        let config = builder.period(period).burst_size(rate).finish();
+        Ok(Self(Some(Arc::new(config.ok_or_else(|| Error::internal("a rate limit of nothing"))?))))
+    }
+
+    /// Puts the limit on every route of the router.
+    pub(crate) fn on<S: Clone + Send + Sync + 'static>(&self, router: Router<S>) -> Router<S> {
+        match &self.0 {
+            Some(config) => router.layer(GovernorLayer::new(config.clone()).error_handler(refuse)),
+            None => router,
+        }
+    }
+
+    /// Forgets addresses that have not asked lately: the map does not shrink by itself.
+    pub(crate) fn prune(&self) {
+        if let Some(config) = &self.0 {
+            config.limiter().retain_recent();
+            config.limiter().shrink_to_fit();
+        }
+    }
+}
+
+fn refuse(error: GovernorError) -> Response {
+    let error = match error {
+        GovernorError::TooManyRequests { wait_time, .. } => {
+            // The library rounds down.
+            Error::RateLimited { retry_after: Duration::from_secs(wait_time + 1) }
+        }
+        GovernorError::UnableToExtractKey | GovernorError::Other { .. } => Error::internal(error),
+    };
+    error.into_response()
+}

@@ -1,0 +1,136 @@
+//! Table `calls`, as its parties read it. What writes it is the journal.
+
+use super::Pool;
+use crate::domain::ids::{CallId, UserId};
+use crate::error::Result;
+use chrono::{DateTime, Utc};
+
+/// One call with the names of its parties; a deleted account has neither id nor name.
+#[derive(Debug, Clone)]
+pub(crate) struct CallRecord {
+    pub(crate) id: CallId,
+    pub(crate) caller: Party,
+    pub(crate) callee: Party,
+    pub(crate) call_type: String,
+    pub(crate) status: String,
+    pub(crate) end_reason: Option<String>,
+    pub(crate) started_at: DateTime<Utc>,
+    pub(crate) answered_at: Option<DateTime<Utc>>,
+    pub(crate) ended_at: Option<DateTime<Utc>>,
+}
+
+/// One side of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Party {
+    pub(crate) id: Option<UserId>,
+    pub(crate) username: Option<String>,
+}
+
+/// Where a page of history starts: behind this call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub(crate) started_at: DateTime<Utc>,
+    pub(crate) id: CallId,
+}
+
+/// Which calls of a user are wanted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Filter<'a> {
+    pub(crate) before: Option<Position>,
+    pub(crate) status: Option<&'a str>,
+    pub(crate) with: Option<UserId>,
+}
+
+struct Row {
+    id: uuid::Uuid,
+    caller_id: Option<uuid::Uuid>,
+    caller: Option<String>,
+    callee_id: Option<uuid::Uuid>,
+    callee: Option<String>,
+    call_type: String,
+    status: String,
+    end_reason: Option<String>,
+    started_at: DateTime<Utc>,
+    answered_at: Option<DateTime<Utc>>,
+    ended_at: Option<DateTime<Utc>>,
+}
+
+/// The user's calls, newest first.
+pub(crate) async fn list(
+    pool: &Pool,
+    user: UserId,
+    filter: Filter<'_>,
+    limit: i64,
+) -> Result<Vec<CallRecord>> {
+    // Each side has an index in this order; one condition with `or` would sort a user's whole history for each page.
+    let rows = sqlx::query_as!(
+        Row,
+        r#"with place as (
+               select coalesce($2::timestamptz, 'infinity') as started_at,
+                      coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff') as id
+           ), mine as (
+               (select c.* from calls c
+                where c.caller_id = $1
+                  and (c.started_at, c.id) < ((select started_at from place), (select id from place))
+                  and ($4::text is null or c.status = $4) and ($5::uuid is null or c.callee_id = $5)
+                order by c.started_at desc, c.id desc limit $6)
+               union all
+               (select c.* from calls c
+                where c.callee_id = $1
+                  and (c.started_at, c.id) < ((select started_at from place), (select id from place))
+                  and ($4::text is null or c.status = $4) and ($5::uuid is null or c.caller_id = $5)
+                order by c.started_at desc, c.id desc limit $6)
+           )
+           select mine.id as "id!", caller_id, caller.username as "caller?", callee_id, callee.username as "callee?",
+                  call_type as "call_type!", status as "status!", end_reason,
+                  started_at as "started_at!", answered_at, ended_at
+           from mine
+           left join users caller on caller.id = mine.caller_id
+           left join users callee on callee.id = mine.callee_id
+           order by started_at desc, mine.id desc limit $6"#,
+        user.uuid(),
+        filter.before.map(|position| position.started_at),
+        filter.before.map(|position| position.id.uuid()),
+        filter.status,
+        filter.with.map(UserId::uuid),
+        limit
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(CallRecord::from).collect())
+}
+
+/// A call, if the user is a party of it.
+pub(crate) async fn find(pool: &Pool, user: UserId, call: CallId) -> Result<Option<CallRecord>> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"select c.id as "id!", caller_id, caller.username as "caller?", callee_id, callee.username as "callee?",
+                  call_type as "call_type!", status as "status!", end_reason,
+                  started_at as "started_at!", answered_at, ended_at
+           from calls c
+           left join users caller on caller.id = c.caller_id
+           left join users callee on callee.id = c.callee_id
+           where c.id = $1 and $2 in (c.caller_id, c.callee_id)"#,
+        call.uuid(),
+        user.uuid()
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.map(CallRecord::from))
+}
+
+impl From<Row> for CallRecord {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id.into(),
+            caller: Party { id: row.caller_id.map(UserId::from), username: row.caller },
+            callee: Party { id: row.callee_id.map(UserId::from), username: row.callee },
+            call_type: row.call_type,
+            status: row.status,
+            end_reason: row.end_reason,
+            started_at: row.started_at,
+            answered_at: row.answered_at,
+            ended_at: row.ended_at,
+        }
+    }
+}
