@@ -37,9 +37,14 @@ async fn say(client: &mut Client, text: &str) {
     client.send(Message::text(text.to_owned())).await.unwrap();
 }
 
+/// The next packet that is not a heartbeat.
 async fn hear(client: &mut Client) -> Option<String> {
-    let message = within(client.next()).await?.ok()?;
-    message.into_text().ok().map(|text| text.to_string())
+    loop {
+        let text = within(client.next()).await?.ok()?.into_text().ok()?;
+        if text.as_str() != "2" {
+            return Some(text.to_string());
+        }
+    }
 }
 
 /// One request of the long-polling transport, on a connection of its own.
