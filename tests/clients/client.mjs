@@ -127,6 +127,11 @@ export class Client {
     }
   }
 
+  /** Emits, and lets the acknowledgement arrive among the events, as `ack`: for what may end in several ways. */
+  emitForAck(event, ...args) {
+    this.socket.emit(event, ...args, (answer) => this.#arrived('ack', [answer]));
+  }
+
   /** Emits, and the acknowledgement must be a success. */
   async ok(event, ...args) {
     const answer = await this.ack(event, ...args);

@@ -96,7 +96,7 @@ export function request(url, { method = 'GET', headers = {}, token, json, body, 
       agent: false,
       headers: {
         ...(json === undefined ? {} : { 'content-type': 'application/json' }),
-        ...(payload === undefined ? {} : { 'content-length': Buffer.byteLength(payload) }),
+        ...(payload === undefined || headers['transfer-encoding'] ? {} : { 'content-length': Buffer.byteLength(payload) }),
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
         ...headers,
       },
