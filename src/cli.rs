@@ -21,6 +21,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve (what happens without a command)
     Serve,
+    /// Bring the schema of the database up to date, and stop
+    Migrate,
 }
 
 impl Cli {

@@ -3,7 +3,8 @@
 use super::ids::{DeviceId, UserId};
 use super::message::Party;
 use super::username::Username;
-use serde_json::value::RawValue;
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
@@ -24,9 +25,23 @@ pub(crate) struct Roster {
 }
 
 impl Roster {
-    /// The wire form, made by `encode` the first time.
-    pub(crate) fn encoded(&self, encode: impl FnOnce(&[OnlineUser]) -> Box<RawValue>) -> &RawValue {
-        self.encoded.get_or_init(|| encode(&self.users))
+    /// The wire form, as both transports show it.
+    pub(crate) fn encoded(&self) -> &RawValue {
+        self.encoded.get_or_init(|| {
+            // Rows of ids and names always encode.
+            to_raw_value(&self.users).unwrap_or_else(|_| RawValue::NULL.to_owned())
+        })
+    }
+}
+
+impl Serialize for OnlineUser {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut row = serializer.serialize_struct("OnlineUser", 4)?;
+        row.serialize_field("id", &self.id)?;
+        row.serialize_field("username", &self.username)?;
+        row.serialize_field("isOnline", &true)?;
+        row.serialize_field("socketId", &self.device)?;
+        row.end()
     }
 }
 

@@ -69,7 +69,8 @@ impl Server {
         let mut config = config();
         change(&mut config);
         let config = Arc::new(config);
-        let app = App::new(config.clone(), Clock::machine(), store::nowhere(), Arc::new(Live)).unwrap();
+        let app =
+            App::new(config.clone(), Clock::machine(), store::nowhere(), Arc::new(Live::idle())).unwrap();
         let extra = Router::new()
             .route("/socket.io/", get(async || "sockets"))
             .route("/api/panics", get(async || -> &'static str { panic!("on purpose") }));

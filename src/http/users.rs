@@ -3,17 +3,15 @@
 use super::extract::{Caller, QueryParams};
 use super::wire::UserBody;
 use crate::app::App;
-use crate::domain::ids::{DeviceId, UserId};
 use crate::domain::username::Username;
 use crate::error::Result;
-use crate::live::OnlineUser;
 use crate::store::users::{self, User};
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{AppendHeaders, IntoResponse};
 use axum::routing::get;
 use axum::{Json, Router};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::sync::Arc;
 use validator::Validate;
 
@@ -28,15 +26,6 @@ struct Page {
     after: Option<Username>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct OnlineUserBody {
-    id: UserId,
-    username: Username,
-    is_online: bool,
-    socket_id: DeviceId,
-}
-
 async fn list(
     State(app): State<Arc<App>>,
     _: Caller,
@@ -49,8 +38,9 @@ async fn list(
     Ok((AppendHeaders(link.map(|link| (header::LINK, link))), Json(rows)))
 }
 
-async fn list_online(State(app): State<Arc<App>>, _: Caller) -> Json<Vec<OnlineUserBody>> {
-    Json(app.live.online_users().iter().cloned().map(OnlineUserBody::from).collect())
+async fn list_online(State(app): State<Arc<App>>, _: Caller) -> impl IntoResponse {
+    let json = app.live.roster().encoded().get().to_owned();
+    ([(header::CONTENT_TYPE, "application/json")], json)
 }
 
 /// One page of the rows, and where the next begins if there are more.
@@ -62,12 +52,6 @@ fn cut(mut users: Vec<User>, limit: i64) -> (Vec<User>, Option<String>) {
     let link = |last: &User| format!("</api/users?limit={limit}&after={}>; rel=\"next\"", last.username);
     let link = users.last().filter(|_| has_more).map(link);
     (users, link)
-}
-
-impl From<OnlineUser> for OnlineUserBody {
-    fn from(user: OnlineUser) -> Self {
-        Self { id: user.id, username: user.username, is_online: true, socket_id: user.device }
-    }
 }
 
 #[cfg(test)]

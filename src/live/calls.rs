@@ -50,6 +50,7 @@ impl Live {
         known: Option<Party>,
         media: (CallType, Description),
     ) -> Result<Dial> {
+        self.must_be_open()?;
         if !self.journal.has_room() {
             return Err(Error::unavailable());
         }

@@ -18,9 +18,10 @@ use crate::domain::presence::Roster;
 use crate::domain::rate::Rate;
 use crate::domain::switchboard::{Cut, Effects, Fault, Joining, Switchboard};
 use crate::domain::time::Moment;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::journal::{Journal, Ticket};
 use calls::CallRates;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -46,6 +47,7 @@ pub(crate) struct Live {
     call_rates: CallRates,
     deadline_moved: Notify,
     presence_changed: [Notify; 2],
+    closing: AtomicBool,
 }
 
 impl Live {
@@ -64,7 +66,21 @@ impl Live {
             call_rates: CallRates::new(call_rate),
             deadline_moved: Notify::new(),
             presence_changed: [Notify::new(), Notify::new()],
+            closing: AtomicBool::new(false),
         }
+    }
+
+    /// One that nobody is in, for tests of what stands on top.
+    #[cfg(test)]
+    pub(crate) fn idle() -> Self {
+        struct Nowhere;
+        impl Sink for Nowhere {
+            fn post(&self, _: DeviceId, _: Message) {}
+            fn cut(&self, _: DeviceId, _: Cut) {}
+            fn flush(&self, _: &[DeviceId]) {}
+        }
+        let rules = Rules { ring_timeout: Duration::from_secs(60), reconnect_grace: Duration::from_secs(15) };
+        Self::new(Clock::machine(), rules, None, Journal::new(1), Arc::new(Nowhere))
     }
 
     fn lock(&self) -> MutexGuard<'_, Switchboard> {
@@ -133,8 +149,14 @@ impl Live {
         }
     }
 
+    /// While the server goes down, nothing new begins.
+    fn must_be_open(&self) -> Result<()> {
+        if self.closing.load(Ordering::Relaxed) { Err(Error::unavailable()) } else { Ok(()) }
+    }
+
     /// A device enters presence.
     pub(crate) fn join(&self, joining: Joining) -> Result<()> {
+        self.must_be_open()?;
         log::join(&joining);
         Ok(self.transition(|state, now, fx| state.join(joining, now, fx))?)
     }
@@ -161,6 +183,7 @@ impl Live {
 
     /// Ends every call, and notes when everybody was last seen.
     pub(crate) fn shut_down(&self) {
+        self.closing.store(true, Ordering::Relaxed);
         self.transition(|state, now, fx| state.shut_down(now, fx));
     }
 
@@ -192,7 +215,7 @@ impl Live {
     }
 }
 
-impl From<Fault> for crate::error::Error {
+impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
         use crate::domain::call::Refusal;
         match fault {

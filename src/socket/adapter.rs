@@ -6,10 +6,8 @@ use super::outbox::Item;
 use super::wire::{Failure, Inbound, Reply};
 use crate::error::{Error, Result};
 use futures_util::FutureExt;
-use serde_json::value::RawValue;
 use socketioxide::adapter::LocalAdapter;
-use socketioxide::extract::{Event, TryData};
-use socketioxide::handler::{FromMessageParts, MessageHandler, Value};
+use socketioxide::handler::{MessageHandler, Value};
 use socketioxide::socket::Socket;
 use std::sync::Arc;
 
@@ -23,10 +21,11 @@ pub(super) struct Reception {
 pub(super) struct Inline;
 
 impl MessageHandler<LocalAdapter, Inline> for Reception {
-    fn call(&self, socket: Arc<Socket>, mut value: Value, ack: Option<i64>) {
-        let Ok(Event(event)) = Event::from_message_parts(&socket, &mut value, &ack) else { return };
-        let Ok(TryData(payload)) = TryData::<Box<RawValue>>::from_message_parts(&socket, &mut value, &ack);
-        self.sockets.receive(&self.connection, Inbound { event, payload: payload.ok(), ack });
+    fn call(&self, _: Arc<Socket>, value: Value, ack: Option<i64>) {
+        // What is not an array that begins with a name does not get this far.
+        if let Some(event) = Inbound::read(&value, ack) {
+            self.sockets.receive(&self.connection, event);
+        }
     }
 }
 

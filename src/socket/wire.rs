@@ -4,16 +4,19 @@ use crate::domain::call::Role;
 use crate::domain::ids::{CallId, DeviceId, UserId};
 use crate::domain::media::{CallType, Candidate, Description, MediaState};
 use crate::domain::message::{ActiveCall, DialStatus, EndNotice, Message, Party};
-use crate::domain::presence::{OnlineUser, Roster, RosterDelta};
+use crate::domain::presence::RosterDelta;
 use crate::domain::username::Username;
 use crate::error::{Error, Result};
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value as Json, json};
 use socketioxide::SendError;
 use socketioxide::extract::AckSender;
 use socketioxide::handler::{FromMessageParts, Value};
 use socketioxide::socket::Socket;
+use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +29,41 @@ pub(super) struct Inbound {
     pub(super) ack: Option<i64>,
 }
 
+/// `["event", payload, …]`; further arguments mean nothing.
+struct Frame<'a> {
+    event: Cow<'a, str>,
+    payload: Option<&'a RawValue>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Frame<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Arguments;
+        impl<'de> Visitor<'de> for Arguments {
+            type Value = Frame<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an event with its arguments")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut arguments: A) -> Result<Frame<'de>, A::Error> {
+                let event = arguments.next_element()?.ok_or_else(|| A::Error::invalid_length(0, &self))?;
+                let payload = arguments.next_element()?;
+                while arguments.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Frame { event, payload })
+            }
+        }
+        deserializer.deserialize_seq(Arguments)
+    }
+}
+
 impl Inbound {
+    /// An event packet's text; `None` if it is not one.
+    pub(super) fn read(value: &Value, ack: Option<i64>) -> Option<Self> {
+        let Value::Str(text, _) = value else { return None };
+        let frame: Frame = serde_json::from_str(text.as_str()).ok()?;
+        Some(Self { event: frame.event.into_owned(), payload: frame.payload.map(ToOwned::to_owned), ack })
+    }
+
     /// The payload as a command.
     pub(super) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
         let raw = self.payload.as_ref().ok_or_else(|| Error::field("payload", "is missing"))?;
@@ -161,9 +198,10 @@ pub(super) struct Failure {
 
 impl Failure {
     pub(super) fn new(error: &Error) -> Self {
-        let retry_after_ms = match error {
-            Error::RateLimited { retry_after } => Some(millis(*retry_after).max(1)),
-            _ => None,
+        let retry_after_ms = if let Error::RateLimited { retry_after } = error {
+            Some(millis(*retry_after).max(1))
+        } else {
+            None
         };
         Self { error: error.to_string(), code: wire_code(error), retry_after_ms }
     }
@@ -188,10 +226,7 @@ struct EventError<'a> {
 
 /// The code on a socket: what has no code of its own there is the server's trouble.
 pub(super) fn wire_code(error: &Error) -> &'static str {
-    match error {
-        Error::Internal(_) => Error::unavailable().code(),
-        other => other.code(),
-    }
+    if matches!(error, Error::Internal(_)) { Error::unavailable().code() } else { error.code() }
 }
 
 fn millis(time: Duration) -> u64 {
@@ -238,12 +273,12 @@ pub(super) fn emit(socket: &Socket, message: &Message) -> Result<(), SendError> 
             "join_success",
             &JoinSuccess {
                 message: "Successfully connected to the server",
-                online_users: encoded(online),
+                online_users: online.encoded(),
                 socket_id: *socket_id,
                 active_call: active_call.as_ref().map(ActiveCallRow::new),
             },
         ),
-        Message::UsersUpdated(online) => socket.emit("users_updated", encoded(online)),
+        Message::UsersUpdated(online) => socket.emit("users_updated", online.encoded()),
         Message::PresenceDelta(delta) => socket.emit("presence_delta", &Delta::new(delta)),
         Message::IncomingCall { call, from, call_type, offer } => socket.emit(
             "incoming_call",
@@ -274,14 +309,6 @@ pub(super) fn emit(socket: &Socket, message: &Message) -> Result<(), SendError> 
             socket.emit("token_expiring", &json!({ "expiresInSeconds": left.as_secs_f64().round() }))
         }
     }
-}
-
-fn encoded(online: &Roster) -> &RawValue {
-    online.encoded(|users| {
-        let rows: Vec<_> = users.iter().map(OnlineRow::new).collect();
-        // Rows of strings always encode.
-        serde_json::value::to_raw_value(&rows).unwrap_or_else(|_| RawValue::NULL.to_owned())
-    })
 }
 
 pub(super) fn dial_status(status: DialStatus) -> &'static str {
@@ -340,21 +367,6 @@ impl<'a> ActiveCallRow<'a> {
             status: if call.active { "active" } else { "ringing" },
             start_time: call.start_time,
         }
-    }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct OnlineRow<'a> {
-    id: UserId,
-    username: &'a Username,
-    is_online: bool,
-    socket_id: DeviceId,
-}
-
-impl<'a> OnlineRow<'a> {
-    fn new(user: &'a OnlineUser) -> Self {
-        Self { id: user.id, username: &user.username, is_online: true, socket_id: user.device }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Postgres: free functions, one file a table. Only this room knows sqlx.
 
-pub(crate) mod journal;
 pub(crate) mod calls;
+pub(crate) mod journal;
 mod pool;
 pub(crate) mod sessions;
 pub(crate) mod users;

@@ -136,7 +136,10 @@ impl Fixture {
                 write!(line, "/{}", reason.as_str()).unwrap();
             }
         }
-        assert_eq!(outcome.ended.is_some(), outcome.record.as_ref().is_some_and(|row| row.ended_at.is_some()));
+        assert_eq!(
+            outcome.ended.is_some(),
+            outcome.record.as_ref().is_some_and(|row| row.ended_at.is_some())
+        );
         if line.is_empty() { "-".to_owned() } else { line.trim_end_matches("; ").to_owned() }
     }
 }
@@ -148,7 +151,9 @@ fn name_of(message: &Message) -> String {
         Message::IncomingCall { .. } => "incoming".to_owned(),
         Message::CallAccepted { .. } => "accepted".to_owned(),
         Message::CallRejected { .. } => "rejected".to_owned(),
-        Message::IceCandidate { candidate, .. } => format!("candidate {}", serde_json::to_string(candidate).unwrap()),
+        Message::IceCandidate { candidate, .. } => {
+            format!("candidate {}", serde_json::to_string(candidate).unwrap())
+        }
         Message::Renegotiate { .. } => "renegotiate".to_owned(),
         Message::MediaState { .. } => "media".to_owned(),
         Message::PeerReconnecting { .. } => "peer reconnecting".to_owned(),
@@ -157,8 +162,19 @@ fn name_of(message: &Message) -> String {
     }
 }
 
-const EVENTS: [&str; 11] =
-    ["join", "resume", "accept", "reject", "end", "candidate", "renegotiate", "media", "drop", "leave", "revoke"];
+const EVENTS: [&str; 11] = [
+    "join",
+    "resume",
+    "accept",
+    "reject",
+    "end",
+    "candidate",
+    "renegotiate",
+    "media",
+    "drop",
+    "leave",
+    "revoke",
+];
 
 #[test]
 fn every_event_in_every_state_by_every_actor() {

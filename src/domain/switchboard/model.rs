@@ -77,7 +77,8 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let party = |n: usize| Party { id: UserId::new(), username: Username::parse(&format!("user{n}")).unwrap() };
+        let party =
+            |n: usize| Party { id: UserId::new(), username: Username::parse(&format!("user{n}")).unwrap() };
         let ids = |_| (0..DEVICES).map(|_| DeviceId::new()).collect();
         Self {
             board: Switchboard::new(Rules { ring_timeout: RING, reconnect_grace: GRACE }),
@@ -93,7 +94,10 @@ impl World {
             joined: HashSet::new(),
             calls: Vec::new(),
             known: HashMap::new(),
-            now: Moment { wall: DateTime::UNIX_EPOCH + TimeDelta::days(20_000), mono: Duration::from_secs(1) },
+            now: Moment {
+                wall: DateTime::UNIX_EPOCH + TimeDelta::days(20_000),
+                mono: Duration::from_secs(1),
+            },
         }
     }
 
@@ -124,8 +128,14 @@ impl World {
             Step::Dial { user, device, to } => {
                 let to = self.users.get(to).map_or_else(UserId::new, |party| party.id);
                 let known = self.users.iter().find(|party| party.id == to).cloned();
-                let dialled =
-                    self.board.dial(self.devices[user][device], to, known, (CallType::Video, offer()), now, fx_ref);
+                let dialled = self.board.dial(
+                    self.devices[user][device],
+                    to,
+                    known,
+                    (CallType::Video, offer()),
+                    now,
+                    fx_ref,
+                );
                 if let Ok(Dialled::Placed(call)) = dialled {
                     self.calls.push(call);
                 }
@@ -151,11 +161,13 @@ impl World {
                 let _ = self.board.candidate(self.devices[user][device], to, call, candidate(), now, fx_ref);
             }
             Step::Renegotiate { user, device, call } => {
-                let _ = self.board.renegotiate(self.devices[user][device], self.call(call), offer(), now, fx_ref);
+                let _ =
+                    self.board.renegotiate(self.devices[user][device], self.call(call), offer(), now, fx_ref);
             }
             Step::Media { user, device, call } => {
                 let media = MediaState { audio: true, video: false, screen: None };
-                let _ = self.board.change_media(self.devices[user][device], self.call(call), media, now, fx_ref);
+                let _ =
+                    self.board.change_media(self.devices[user][device], self.call(call), media, now, fx_ref);
             }
             Step::Revoke { user, device } => self.board.revoke(self.sessions[user][device], now, fx_ref),
             Step::Renew { user, device } => {
@@ -163,7 +175,8 @@ impl World {
             }
             Step::Pass { millis, wall_jump } => {
                 self.now.mono += Duration::from_millis(millis);
-                self.now.wall += TimeDelta::milliseconds(i64::try_from(millis).unwrap()) + TimeDelta::seconds(wall_jump);
+                self.now.wall +=
+                    TimeDelta::milliseconds(i64::try_from(millis).unwrap()) + TimeDelta::seconds(wall_jump);
                 self.board.tick(self.now, fx_ref);
             }
         }
@@ -181,8 +194,12 @@ impl World {
 
     /// What one step did.
     fn check(&mut self, fx: Effects) {
-        let over_before: HashSet<CallId> =
-            self.known.iter().filter(|(_, known)| known.rows.last().unwrap().ended_at.is_some()).map(|(id, _)| *id).collect();
+        let over_before: HashSet<CallId> = self
+            .known
+            .iter()
+            .filter(|(_, known)| known.rows.last().unwrap().ended_at.is_some())
+            .map(|(id, _)| *id)
+            .collect();
         for row in fx.records {
             check_row(&row);
             let known = self.known.entry(row.id).or_insert(Known { rows: Vec::new(), answers: 0 });
@@ -192,7 +209,10 @@ impl World {
             known.rows.push(row);
         }
         for (device, message) in fx.sends {
-            assert!(self.joined.contains(&device), "nothing is sent to a device that is not here: {message:?}");
+            assert!(
+                self.joined.contains(&device),
+                "nothing is sent to a device that is not here: {message:?}"
+            );
             let Some(call) = call_of(&message) else { continue };
             assert!(!over_before.contains(&call), "nothing is sent for a call that is over: {message:?}");
             let user = self.user_of(device);
@@ -228,7 +248,8 @@ impl World {
         let listed: Vec<UserId> = self.board.presence().roster().users.iter().map(|user| user.id).collect();
         assert_eq!(listed.len(), online.len(), "one row a user");
         assert_eq!(listed.into_iter().collect::<HashSet<_>>(), online);
-        let lines = self.board.users.values().filter(|line| line.devices.is_empty() && line.call.is_none()).count();
+        let lines =
+            self.board.users.values().filter(|line| line.devices.is_empty() && line.call.is_none()).count();
         assert_eq!(lines, 0, "nobody is remembered for nothing");
     }
 
@@ -263,7 +284,9 @@ fn check_row(row: &CallRecord) {
         CallStatus::Ringing | CallStatus::Active => &[],
         CallStatus::Completed => &[EndReason::Hangup, EndReason::ConnectionLost, EndReason::SessionRevoked],
         CallStatus::Rejected => &[EndReason::Rejected],
-        CallStatus::Cancelled => &[EndReason::Cancelled, EndReason::ConnectionLost, EndReason::SessionRevoked],
+        CallStatus::Cancelled => {
+            &[EndReason::Cancelled, EndReason::ConnectionLost, EndReason::SessionRevoked]
+        }
         CallStatus::Missed => &[EndReason::NoAnswer, EndReason::UserOffline, EndReason::UserBusy],
         CallStatus::Failed => &[EndReason::ServerShutdown],
     };

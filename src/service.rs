@@ -1,0 +1,130 @@
+//! The server as a whole: what starts after what, and what stops before what.
+
+use crate::app::App;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::domain::call::Rules;
+use crate::domain::ids::NodeId;
+use crate::domain::rate::Rate;
+use crate::http;
+use crate::live::Live;
+use crate::server::{self, Limits};
+use crate::socket::{Outbox, Sockets};
+use crate::store;
+use crate::store::journal::{Journal, Writer};
+use secrecy::SecretString;
+use socketioxide::SocketIo;
+use std::error::Error;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+/// Connections of the pool; the journal and the watch on revocations have one each of their own.
+const POOL_SIZE: u32 = 10;
+/// Of the time for a shutdown, what the connections may take before they are cut.
+const DRAIN_SHARE: u32 = 2;
+
+/// Why the server does not start, in one line.
+pub type StartError = Box<dyn Error + Send + Sync>;
+
+/// A running server.
+pub struct Service {
+    app: Arc<App>,
+    address: SocketAddr,
+    io: SocketIo,
+    stop_serving: CancellationToken,
+    serving: JoinHandle<()>,
+    stop_writing: CancellationToken,
+    writing: JoinHandle<()>,
+    background: Vec<JoinHandle<()>>,
+    journal: Journal,
+}
+
+impl Service {
+    /// Starts to serve on `HOST` and `PORT`, with the history in the database at `url`.
+    pub async fn start(config: Config, url: SecretString, clock: Clock) -> Result<Self, StartError> {
+        // First of all: a taken port should not migrate anything.
+        let listener = server::bind(config.host, config.port)?;
+        let address = listener.local_addr()?;
+        store::migrate(&url).await?;
+        let pool = store::connect(&url, POOL_SIZE).await?;
+        let journal = Journal::new(config.journal_capacity);
+        let writer = Writer::start(journal.clone(), url, NodeId::new()).await?;
+
+        let config = Arc::new(config);
+        let outbox = Arc::new(Outbox::default());
+        let rules = Rules { ring_timeout: config.ring_timeout, reconnect_grace: config.reconnect_grace };
+        let call_rate = call_rate(config.call_rate_per_minute);
+        let live = Arc::new(Live::new(clock.clone(), rules, call_rate, journal.clone(), outbox.clone()));
+        let app = App::new(Arc::clone(&config), clock, pool, Arc::clone(&live))?;
+        let sockets = Sockets::new(Arc::clone(&app), outbox);
+        let (layer, io) = sockets.layer();
+        let router = http::wrap(http::router(Arc::clone(&app)).layer(layer), &config);
+
+        let (stop_serving, stop_writing) = (CancellationToken::new(), CancellationToken::new());
+        let limits = Limits {
+            exempt: config.trusted_proxies.clone(),
+            session_life: config.ping_interval + config.ping_timeout,
+            ..Limits::default()
+        };
+        let drain = config.shutdown_timeout / DRAIN_SHARE;
+        let serving = tokio::spawn(server::serve(listener, router, limits, stop_serving.clone(), drain));
+        let writing = tokio::spawn(writer.run(stop_writing.clone()));
+        let background = vec![
+            tokio::spawn(Arc::clone(&app).upkeep()),
+            tokio::spawn(async move { sockets.reap().await }),
+            tokio::spawn({
+                let live = Arc::clone(&live);
+                async move { live.serve_deadlines().await }
+            }),
+            tokio::spawn(async move { tokio::join!(live.announce_deltas(), live.announce_lists()).0 }),
+        ];
+        tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "serving");
+        Ok(Self { app, address, io, stop_serving, serving, stop_writing, writing, background, journal })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends every call, lets clients go in a way that makes them come back, writes what is left of the history.
+    /// Takes at most `SHUTDOWN_TIMEOUT`.
+    pub async fn stop(self) {
+        let deadline = Instant::now() + self.app.config.shutdown_timeout;
+        tracing::info!(
+            calls = self.app.live.active_calls(),
+            users = self.app.live.active_users(),
+            "shutting down"
+        );
+        self.app.draining.store(true, Ordering::Relaxed);
+        self.stop_serving.cancel();
+        self.app.live.shut_down();
+        // An Engine.IO close, not a Socket.IO disconnect: after it, the official client connects again by itself.
+        let _ = timeout_at(deadline, async {
+            self.io.close().await;
+            let _ = self.serving.await;
+        })
+        .await;
+        self.background.iter().for_each(JoinHandle::abort);
+        self.stop_writing.cancel();
+        if timeout_at(deadline, self.writing).await.is_err() {
+            tracing::error!(
+                rows = self.journal.depth(),
+                "the database is away: the last of the history is lost"
+            );
+        }
+        let _ = timeout_at(deadline + Duration::from_secs(1), self.app.pool.close()).await;
+        tracing::info!("stopped");
+    }
+}
+
+/// The allowance of one user: a third of a minute's worth at once.
+fn call_rate(per_minute: u32) -> Option<Rate> {
+    (per_minute > 0)
+        .then(|| Rate { burst: (per_minute / 3).max(1), period: Duration::from_secs(60) / per_minute })
+}
