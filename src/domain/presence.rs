@@ -88,8 +88,19 @@ pub(crate) struct Presence {
     watchers: HashMap<UserId, HashSet<DeviceId>>,
     watching: HashMap<DeviceId, Vec<UserId>>,
     list_changed: bool,
-    /// Users whose state changed, with the state last told.
-    changed: HashMap<UserId, bool>,
+    /// Users whose state changed since the last deltas.
+    changed: HashMap<UserId, Change>,
+    changes: u64,
+    /// Devices that began to listen since the last deltas, and after which change: they know what was before.
+    fresh: HashMap<DeviceId, u64>,
+}
+
+#[derive(Debug)]
+struct Change {
+    /// The state last told: whether online.
+    told: bool,
+    /// The number of the user's latest change.
+    latest: u64,
 }
 
 impl Presence {
@@ -98,7 +109,7 @@ impl Presence {
         let arrival = match self.arrival_of.get(&user.id) {
             Some(arrival) => *arrival,
             None => {
-                self.changed.entry(user.id).or_insert(false);
+                self.note_change(user.id, false);
                 self.arrivals += 1;
                 self.arrival_of.insert(user.id, self.arrivals);
                 self.arrivals
@@ -112,9 +123,14 @@ impl Presence {
     pub(crate) fn set_offline(&mut self, user: UserId) {
         if let Some(arrival) = self.arrival_of.remove(&user) {
             self.online.remove(&arrival);
-            self.changed.entry(user).or_insert(true);
+            self.note_change(user, true);
             self.list_was_changed();
         }
+    }
+
+    fn note_change(&mut self, user: UserId, was_online: bool) {
+        self.changes += 1;
+        self.changed.entry(user).or_insert(Change { told: was_online, latest: 0 }).latest = self.changes;
     }
 
     fn list_was_changed(&mut self) {
@@ -140,20 +156,28 @@ impl Presence {
 
     /// The device listens in `mode` from now on.
     pub(crate) fn listen(&mut self, device: DeviceId, mode: PresenceMode) {
-        self.full.remove(&device);
-        self.delta.remove(&device);
         match mode {
-            PresenceMode::Full => drop(self.full.insert(device)),
-            PresenceMode::Delta => drop(self.delta.insert(device)),
-            PresenceMode::None => return,
+            PresenceMode::Full => {
+                self.forget(device);
+                self.full.insert(device);
+            }
+            PresenceMode::Delta => {
+                self.forget(device);
+                self.delta.insert(device);
+                self.fresh.insert(device, self.changes);
+            }
+            PresenceMode::None => {
+                self.full.remove(&device);
+                self.delta.remove(&device);
+            }
         }
-        self.unwatch(device);
     }
 
     /// The device listens no more.
     pub(crate) fn forget(&mut self, device: DeviceId) {
         self.full.remove(&device);
         self.delta.remove(&device);
+        self.fresh.remove(&device);
         self.unwatch(device);
     }
 
@@ -167,6 +191,7 @@ impl Presence {
             self.watchers.entry(*user).or_default().insert(device);
         }
         self.watching.insert(device, users);
+        self.fresh.insert(device, self.changes);
     }
 
     fn unwatch(&mut self, device: DeviceId) {
@@ -190,29 +215,36 @@ impl Presence {
         std::mem::take(&mut self.list_changed).then(|| self.full.iter().copied().collect())
     }
 
-    /// What changed since the last deltas, and for whom. A user who came and went in between is no news.
+    /// What changed since the last deltas, and for whom. A user who came and went in between is no news, but to those
+    /// who began to listen in between.
     pub(crate) fn take_deltas(&mut self) -> Vec<(Arc<RosterDelta>, Vec<DeviceId>)> {
-        let changed = std::mem::take(&mut self.changed);
+        let (changed, fresh) = (std::mem::take(&mut self.changed), std::mem::take(&mut self.fresh));
         let mut all = RosterDelta::default();
-        let mut watched: HashMap<DeviceId, RosterDelta> = HashMap::new();
-        for (user, told_online) in changed {
+        let mut single: HashMap<DeviceId, RosterDelta> = HashMap::new();
+        for (user, change) in changed {
             let now = self.arrival_of.get(&user).and_then(|arrival| self.online.get(arrival));
-            if now.is_some() == told_online {
-                continue;
-            }
             let add = |delta: &mut RosterDelta| match now {
                 Some(row) => delta.online.push(Party { id: row.id, username: row.username.clone() }),
                 None => delta.offline.push(user),
             };
-            add(&mut all);
-            for device in self.watchers.get(&user).into_iter().flatten() {
-                add(watched.entry(*device).or_default());
+            let is_news = now.is_some() != change.told;
+            if is_news {
+                add(&mut all);
+            }
+            let watchers = self.watchers.get(&user).into_iter().flatten();
+            let newcomers = fresh.keys().filter(|device| self.delta.contains(*device));
+            for device in watchers.chain(newcomers) {
+                if fresh.get(device).map_or(is_news, |since| change.latest > *since) {
+                    add(single.entry(*device).or_default());
+                }
             }
         }
         let mut deltas: Vec<_> =
-            watched.into_iter().map(|(device, delta)| (Arc::new(delta), vec![device])).collect();
-        if !all.is_empty() && !self.delta.is_empty() {
-            deltas.push((Arc::new(all), self.delta.iter().copied().collect()));
+            single.into_iter().map(|(device, delta)| (Arc::new(delta), vec![device])).collect();
+        let established: Vec<_> =
+            self.delta.iter().filter(|device| !fresh.contains_key(device)).copied().collect();
+        if !all.is_empty() && !established.is_empty() {
+            deltas.push((Arc::new(all), established));
         }
         deltas
     }
@@ -251,6 +283,7 @@ mod tests {
     fn a_user_who_came_and_went_between_two_deltas_is_no_news() {
         let (mut presence, ann, bob) = (Presence::default(), party("ann"), party("bob"));
         presence.listen(DeviceId::new(), PresenceMode::Delta);
+        presence.take_deltas();
         presence.set_online(ann.clone(), DeviceId::new());
         presence.set_offline(ann.id);
         presence.set_online(bob.clone(), DeviceId::new());
@@ -258,6 +291,27 @@ mod tests {
         assert_eq!(*deltas[0].0, RosterDelta { online: vec![bob.clone()], offline: vec![] });
         presence.set_offline(bob.id);
         assert_eq!(*presence.take_deltas()[0].0, RosterDelta { online: vec![], offline: vec![bob.id] });
+    }
+
+    #[test]
+    fn who_begins_to_listen_hears_what_changed_since_and_not_what_they_saw() {
+        let (mut presence, ann, bob) = (Presence::default(), party("ann"), party("bob"));
+        presence.set_online(ann.clone(), DeviceId::new());
+        presence.set_online(bob.clone(), DeviceId::new());
+        let (listener, watcher) = (DeviceId::new(), DeviceId::new());
+        presence.listen(listener, PresenceMode::Delta);
+        presence.watch(watcher, vec![ann.id, bob.id]);
+        presence.set_offline(ann.id);
+        let mut deltas = presence.take_deltas();
+        deltas.sort_by_key(|(_, hearers)| hearers[0] != listener);
+        let ann_went = RosterDelta { online: vec![], offline: vec![ann.id] };
+        assert_eq!(deltas.len(), 2);
+        assert_eq!(
+            (&*deltas[0].0, &deltas[0].1),
+            (&ann_went, &vec![listener]),
+            "and nothing of bob, who was there"
+        );
+        assert_eq!((&*deltas[1].0, &deltas[1].1), (&ann_went, &vec![watcher]));
     }
 
     #[test]

@@ -31,6 +31,7 @@ impl MessageHandler<LocalAdapter, Inline> for Reception {
 
 impl Sockets {
     fn receive(self: &Arc<Self>, connection: &Arc<Connection>, event: Inbound) {
+        let _answered_before_the_end = connection.line.begin_handling();
         let allowed =
             self.event_rate.map_or(Ok(()), |rate| connection.rate().take(&rate, self.app.clock.now()));
         if let Err(retry_after) = allowed {

@@ -59,6 +59,21 @@ struct Queue {
     /// Something has gone out, so a socket that is not connected is gone rather than new.
     opened: bool,
     impatience: u32,
+    /// Events of this client that are being handled: their answers go out before its end does.
+    handling: u32,
+}
+
+/// While it lives, the line is not cut.
+pub(super) struct Handling(Arc<Line>);
+
+impl Drop for Handling {
+    fn drop(&mut self) {
+        {
+            let mut queue = self.0.queue();
+            queue.handling = queue.handling.saturating_sub(1);
+        }
+        self.0.flush();
+    }
 }
 
 /// What became of an attempt to send.
@@ -83,6 +98,12 @@ impl Line {
         self.flush();
     }
 
+    /// An event of this client is being handled: what it causes may be the client's own end, and comes after its answer.
+    pub(super) fn begin_handling(self: &Arc<Self>) -> Handling {
+        self.queue().handling += 1;
+        Handling(Arc::clone(self))
+    }
+
     /// Whether the socket is still connected.
     pub(super) fn is_alive(&self) -> bool {
         self.socket.upgrade().is_some_and(|socket| socket.connected())
@@ -95,7 +116,10 @@ impl Line {
 
     fn push(&self, item: Item) {
         let mut queue = self.queue();
+        // Nothing follows the end.
+        let end = queue.items.pop_back_if(|last| matches!(last, Item::Cut(_)));
         queue.items.push_back(item);
+        queue.items.extend(end);
         if queue.items.len() > WAITING_LIMIT {
             queue.items.clear();
             drop(queue);
@@ -138,7 +162,8 @@ impl Line {
         loop {
             let item = {
                 let mut queue = self.queue();
-                match queue.items.pop_front() {
+                let may_end = queue.handling == 0;
+                match queue.items.pop_front_if(|item| may_end || !matches!(item, Item::Cut(_))) {
                     Some(item) => item,
                     None => {
                         queue.busy = false;
