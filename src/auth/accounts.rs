@@ -67,7 +67,7 @@ impl Accounts {
         visitor: &Visitor,
     ) -> Result<(Account, Grant)> {
         let name = credentials.username.trim().to_ascii_lowercase();
-        let attempt = self.throttle.attempt(&name, visitor.bucket, self.clock.now())?;
+        let attempt = self.throttle.attempt(&name, visitor.bucket, self.clock.now()).await?;
         let account = attempt.settle(self.authenticate(credentials).await)?;
         let grant = self.sessions.open(&account, &visitor.origin).await?;
         Ok((account, grant))
@@ -86,7 +86,7 @@ impl Accounts {
         let now = self.clock.now().wall;
         let keep = Some(caller.session);
         let ended = users::change_password(&self.pool, caller.user, &hash, keep, now).await?;
-        ended.into_iter().for_each(|session| self.sessions.end(session));
+        self.sessions.end_all(ended);
         // A login with the old password that was being written at that very moment was not seen: sweep once more.
         self.sessions.revoke_others(caller.user, caller.session).await
     }
@@ -94,7 +94,7 @@ impl Accounts {
     pub(crate) async fn delete(&self, caller: &Claims, password: Candidate, visitor: &Visitor) -> Result<()> {
         self.confirm(caller, password, visitor).await?;
         let ended = users::delete(&self.pool, caller.user).await?;
-        ended.into_iter().for_each(|session| self.sessions.end(session));
+        self.sessions.end_all(ended);
         Ok(())
     }
 
@@ -125,7 +125,7 @@ impl Accounts {
     /// Whether it is really the owner who holds the token.
     async fn confirm(&self, caller: &Claims, password: Candidate, visitor: &Visitor) -> Result<()> {
         let name = caller.username.folded();
-        let attempt = self.throttle.attempt(&name, visitor.bucket, self.clock.now())?;
+        let attempt = self.throttle.attempt(&name, visitor.bucket, self.clock.now()).await?;
         attempt.settle(self.is_password_of(caller, password).await)
     }
 
