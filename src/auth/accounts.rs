@@ -14,6 +14,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What somebody types into a login form. Names and passwords that cannot exist are allowed: they are simply wrong.
+#[derive(Clone)]
 pub(crate) struct Credentials {
     pub(crate) username: String,
     pub(crate) password: Candidate,
@@ -58,7 +59,7 @@ impl Accounts {
         }
         let account = self.create(credentials).await?;
         let grant = self.sessions.open(&account, &visitor.origin).await?;
-        Ok((account, grant))
+        Ok((account, grant.ok_or(Error::InvalidCredentials)?))
     }
 
     pub(crate) async fn log_in(
@@ -68,9 +69,18 @@ impl Accounts {
     ) -> Result<(Account, Grant)> {
         let name = credentials.username.trim().to_ascii_lowercase();
         let attempt = self.throttle.attempt(&name, visitor.bucket, self.clock.now()).await?;
-        let account = attempt.settle(self.authenticate(credentials).await)?;
+        attempt.settle(self.enter(credentials, visitor).await)
+    }
+
+    async fn enter(&self, credentials: Credentials, visitor: &Visitor) -> Result<(Account, Grant)> {
+        let account = self.authenticate(credentials.clone()).await?;
+        if let Some(grant) = self.sessions.open(&account, &visitor.origin).await? {
+            return Ok((account, grant));
+        }
+        // Most likely a parallel login of the same user has just renewed the hash: look once more.
+        let account = self.authenticate(credentials).await?;
         let grant = self.sessions.open(&account, &visitor.origin).await?;
-        Ok((account, grant))
+        Ok((account, grant.ok_or(Error::InvalidCredentials)?))
     }
 
     /// Sets another password; every other session is revoked.

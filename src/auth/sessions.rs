@@ -89,8 +89,9 @@ impl Sessions {
         Self { pool, tokens, refresh_keys, refresh_ttl, clock, live, verified }
     }
 
-    /// Opens a session for an account whose password was just verified.
-    pub(crate) async fn open(&self, account: &Account, origin: &Origin) -> Result<Grant> {
+    /// Opens a session for an account whose password was just verified. `None`: it was disabled, deleted or given
+    /// another hash in the milliseconds since.
+    pub(crate) async fn open(&self, account: &Account, origin: &Origin) -> Result<Option<Grant>> {
         let now = self.clock.now();
         let revocations = self.verified().revocations;
         let session = SessionId::new();
@@ -102,11 +103,11 @@ impl Sessions {
             ip: origin.ip,
         };
         if !store::sessions::open(&self.pool, account, &new).await? {
-            // Disabled, deleted or given another password in the last few milliseconds.
-            return Err(Error::InvalidCredentials);
+            return Ok(None);
         }
         self.remember(session, now.wall + self.tokens.ttl(), now, revocations);
-        self.grant(account.user.id, &account.user.username, RefreshToken { session, generation: 1 }, now)
+        let refresh = RefreshToken { session, generation: 1 };
+        self.grant(account.user.id, &account.user.username, refresh, now).map(Some)
     }
 
     /// Trades a refresh token for the next one. The direct parent of the newest token gets the same child again for
@@ -156,7 +157,9 @@ impl Sessions {
                 Ok(())
             }
             Ok(false) => {
-                self.end(claims.session);
+                // Not by `end`: whoever keeps sending a dead token must not keep others from being remembered.
+                self.verified().sessions.remove(&claims.session);
+                self.live.end_session(claims.session);
                 Err(Error::SessionRevoked)
             }
             Err(Error::Unavailable { .. }) if known => {
