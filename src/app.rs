@@ -85,18 +85,19 @@ impl App {
 
     async fn each_minute(&self) {
         loop {
-            self.clock.sleep(Duration::from_secs(60)).await;
+            self.clock.sleep(Duration::from_mins(1)).await;
             self.limits.logins.prune();
             self.limits.api.prune();
             self.accounts.prune();
             self.sessions.prune();
+            // A connection that died without a word tells no revocations, and no loss either.
             report(self.sessions.recheck().await, "sessions could not be checked again");
         }
     }
 
     async fn each_hour(&self) {
         loop {
-            self.clock.sleep(Duration::from_secs(3600)).await;
+            self.clock.sleep(Duration::from_hours(1)).await;
             report(self.sessions.clean_up().await, "old sessions could not be deleted");
         }
     }

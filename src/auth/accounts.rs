@@ -14,6 +14,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What somebody types into a login form. Names and passwords that cannot exist are allowed: they are simply wrong.
+#[derive(Clone)]
 pub(crate) struct Credentials {
     pub(crate) username: String,
     pub(crate) password: Candidate,
@@ -58,7 +59,7 @@ impl Accounts {
         }
         let account = self.create(credentials).await?;
         let grant = self.sessions.open(&account, &visitor.origin).await?;
-        Ok((account, grant))
+        Ok((account, grant.ok_or(Error::InvalidCredentials)?))
     }
 
     pub(crate) async fn log_in(
@@ -67,10 +68,19 @@ impl Accounts {
         visitor: &Visitor,
     ) -> Result<(Account, Grant)> {
         let name = credentials.username.trim().to_ascii_lowercase();
-        let attempt = self.throttle.attempt(&name, visitor.bucket, self.clock.now())?;
-        let account = attempt.settle(self.authenticate(credentials).await)?;
+        let attempt = self.throttle.attempt(&name, visitor.bucket, self.clock.now()).await?;
+        attempt.settle(self.enter(credentials, visitor).await)
+    }
+
+    async fn enter(&self, credentials: Credentials, visitor: &Visitor) -> Result<(Account, Grant)> {
+        let account = self.authenticate(credentials.clone()).await?;
+        if let Some(grant) = self.sessions.open(&account, &visitor.origin).await? {
+            return Ok((account, grant));
+        }
+        // Most likely a parallel login of the same user has just renewed the hash: look once more.
+        let account = self.authenticate(credentials).await?;
         let grant = self.sessions.open(&account, &visitor.origin).await?;
-        Ok((account, grant))
+        Ok((account, grant.ok_or(Error::InvalidCredentials)?))
     }
 
     /// Sets another password; every other session is revoked.
@@ -86,7 +96,7 @@ impl Accounts {
         let now = self.clock.now().wall;
         let keep = Some(caller.session);
         let ended = users::change_password(&self.pool, caller.user, &hash, keep, now).await?;
-        ended.into_iter().for_each(|session| self.sessions.end(session));
+        self.sessions.end_all(ended);
         // A login with the old password that was being written at that very moment was not seen: sweep once more.
         self.sessions.revoke_others(caller.user, caller.session).await
     }
@@ -94,7 +104,7 @@ impl Accounts {
     pub(crate) async fn delete(&self, caller: &Claims, password: Candidate, visitor: &Visitor) -> Result<()> {
         self.confirm(caller, password, visitor).await?;
         let ended = users::delete(&self.pool, caller.user).await?;
-        ended.into_iter().for_each(|session| self.sessions.end(session));
+        self.sessions.end_all(ended);
         Ok(())
     }
 
@@ -125,7 +135,7 @@ impl Accounts {
     /// Whether it is really the owner who holds the token.
     async fn confirm(&self, caller: &Claims, password: Candidate, visitor: &Visitor) -> Result<()> {
         let name = caller.username.folded();
-        let attempt = self.throttle.attempt(&name, visitor.bucket, self.clock.now())?;
+        let attempt = self.throttle.attempt(&name, visitor.bucket, self.clock.now()).await?;
         attempt.settle(self.is_password_of(caller, password).await)
     }
 

@@ -157,7 +157,7 @@ impl Passwords {
         work: impl FnOnce(&Workshop) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let admitted = self.admitted.clone().try_acquire_owned().map_err(|_| {
-            tracing::warn!("too many passwords wait to be hashed");
+            tracing::debug!("too many passwords wait to be hashed");
             Error::unavailable()
         })?;
         let running = self.running.clone().acquire_owned().await.map_err(Error::internal)?;
@@ -261,7 +261,7 @@ mod tests {
         }
         assert_eq!(Password::parse("1234567").unwrap_err(), BadPassword::TooShort);
         assert_eq!(Password::parse(&"é".repeat(129)).unwrap_err(), BadPassword::TooLong);
-        assert_eq!(Password::parse("1234\05678").unwrap_err(), BadPassword::Nul);
+        assert_eq!(Password::parse("1234\u{0}5678").unwrap_err(), BadPassword::Nul);
         assert!(Candidate::parse("").is_ok());
     }
 

@@ -19,7 +19,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How long a verified session is believed without asking again.
-const FRESH: Duration = Duration::from_secs(60);
+const FRESH: Duration = Duration::from_mins(1);
+/// How long an outage is believed in before the next one asks the database, and waits for it in vain.
+const AWAY: Duration = Duration::from_secs(5);
 /// How many verified sessions are remembered; beyond it each check asks the database.
 const REMEMBERED: usize = 100_000;
 /// An expired session is kept for a while, so that its holder hears `token_expired`.
@@ -61,6 +63,8 @@ pub(crate) struct Sessions {
 #[derive(Default)]
 struct Verified {
     sessions: HashMap<SessionId, Seen>,
+    /// When the database last did not answer.
+    away_at: Option<Moment>,
     /// Grows with each revocation, so that a check that was under way when it happened is not remembered.
     revocations: u64,
 }
@@ -85,8 +89,9 @@ impl Sessions {
         Self { pool, tokens, refresh_keys, refresh_ttl, clock, live, verified }
     }
 
-    /// Opens a session for an account whose password was just verified.
-    pub(crate) async fn open(&self, account: &Account, origin: &Origin) -> Result<Grant> {
+    /// Opens a session for an account whose password was just verified. `None`: it was disabled, deleted or given
+    /// another hash in the milliseconds since.
+    pub(crate) async fn open(&self, account: &Account, origin: &Origin) -> Result<Option<Grant>> {
         let now = self.clock.now();
         let revocations = self.verified().revocations;
         let session = SessionId::new();
@@ -98,11 +103,11 @@ impl Sessions {
             ip: origin.ip,
         };
         if !store::sessions::open(&self.pool, account, &new).await? {
-            // Disabled, deleted or given another password in the last few milliseconds.
-            return Err(Error::InvalidCredentials);
+            return Ok(None);
         }
         self.remember(session, now.wall + self.tokens.ttl(), now, revocations);
-        self.grant(account.user.id, &account.user.username, RefreshToken { session, generation: 1 }, now)
+        let refresh = RefreshToken { session, generation: 1 };
+        self.grant(account.user.id, &account.user.username, refresh, now).map(Some)
     }
 
     /// Trades a refresh token for the next one. The direct parent of the newest token gets the same child again for
@@ -140,7 +145,8 @@ impl Sessions {
         let (known, revocations) = {
             let verified = self.verified();
             let seen = verified.sessions.get(&claims.session);
-            if seen.is_some_and(|seen| seen.is_fresh(now)) {
+            let is_away = verified.away_at.is_some_and(|at| now.since(at) < AWAY);
+            if seen.is_some_and(|seen| is_away || seen.is_fresh(now)) {
                 return Ok(());
             }
             (seen.is_some(), verified.revocations)
@@ -151,10 +157,15 @@ impl Sessions {
                 Ok(())
             }
             Ok(false) => {
-                self.end(claims.session);
+                // Not by `end`: whoever keeps sending a dead token must not keep others from being remembered.
+                self.verified().sessions.remove(&claims.session);
+                self.live.end_session(claims.session);
                 Err(Error::SessionRevoked)
             }
-            Err(Error::Unavailable { .. }) if known => Ok(()),
+            Err(Error::Unavailable { .. }) if known => {
+                self.verified().away_at = Some(now);
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }
@@ -176,7 +187,7 @@ impl Sessions {
     async fn revoke_but(&self, user: UserId, keep: Option<SessionId>) -> Result<()> {
         let now = self.clock.now().wall;
         let ended = store::sessions::revoke_of_user(&self.pool, user, keep, now).await?;
-        ended.into_iter().for_each(|session| self.end(session));
+        self.end_all(ended);
         Ok(())
     }
 
@@ -188,6 +199,12 @@ impl Sessions {
             verified.sessions.remove(&session);
         }
         self.live.end_session(session);
+    }
+
+    pub(crate) fn end_all(&self, sessions: Vec<SessionId>) {
+        for session in sessions {
+            self.end(session);
+        }
     }
 
     /// Follows the revocations made by other processes and by hand in SQL. Runs until it is dropped.
@@ -212,10 +229,12 @@ impl Sessions {
 
     /// Something may have been missed: the sessions with sockets are checked now, the others when they come.
     pub(crate) async fn recheck(&self) -> Result<()> {
-        self.verified().sessions.values_mut().for_each(|seen| seen.at = None);
+        for seen in self.verified().sessions.values_mut() {
+            seen.at = None;
+        }
         let here = self.live.sessions();
         if !here.is_empty() {
-            store::sessions::ended_among(&self.pool, &here).await?.into_iter().for_each(|id| self.end(id));
+            self.end_all(store::sessions::ended_among(&self.pool, &here).await?);
         }
         Ok(())
     }
@@ -244,6 +263,7 @@ impl Sessions {
 
     fn remember(&self, session: SessionId, until: DateTime<Utc>, now: Moment, revocations: u64) {
         let mut verified = self.verified();
+        verified.away_at = None;
         let room = verified.sessions.len() < REMEMBERED || verified.sessions.contains_key(&session);
         if room && verified.revocations == revocations {
             let seen = verified.sessions.entry(session).or_insert(Seen { at: None, until });
@@ -261,5 +281,87 @@ impl Sessions {
 impl Seen {
     fn is_fresh(&self, now: Moment) -> bool {
         self.at.is_some_and(|at| now.since(at) < FRESH)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sessions whose database is away.
+    fn sessions(clock: &Clock) -> Sessions {
+        let secret = "a secret of at least thirty-two bytes".into();
+        let tokens = Arc::new(Tokens::new(&secret, &[], Duration::from_hours(1)));
+        let keys = RefreshKeys::new(&secret, &[]).unwrap();
+        let month = Duration::from_hours(30 * 24);
+        Sessions::new(store::nowhere(), tokens, keys, month, clock.clone(), Arc::new(Live))
+    }
+
+    fn clock() -> Clock {
+        Clock::held(DateTime::from_timestamp(1_800_000_000, 0).unwrap())
+    }
+
+    fn claims(clock: &Clock) -> Claims {
+        let expires_at = clock.now().wall + Duration::from_hours(1);
+        let username = Username::parse("ann").unwrap();
+        Claims { user: UserId::new(), username, session: SessionId::new(), expires_at }
+    }
+
+    fn remember(sessions: &Sessions, claims: &Claims) {
+        let revocations = sessions.verified().revocations;
+        sessions.remember(claims.session, claims.expires_at, sessions.clock.now(), revocations);
+    }
+
+    async fn code(sessions: &Sessions, claims: &Claims) -> &'static str {
+        sessions.check(claims).await.map_or_else(|error| error.code(), |()| "live")
+    }
+
+    #[tokio::test]
+    async fn a_verified_session_stays_through_an_outage_and_a_stranger_stays_out() {
+        let clock = clock();
+        let (sessions, claims) = (sessions(&clock), claims(&clock));
+        assert_eq!(code(&sessions, &claims).await, "unavailable");
+        remember(&sessions, &claims);
+        assert_eq!(code(&sessions, &claims).await, "live");
+        clock.advance(Duration::from_mins(10));
+        assert_eq!(code(&sessions, &claims).await, "live");
+        assert!(sessions.verified().away_at.is_some(), "the database was asked");
+    }
+
+    #[tokio::test]
+    async fn something_missed_is_no_reason_to_throw_people_out() {
+        let clock = clock();
+        let (sessions, claims) = (sessions(&clock), claims(&clock));
+        remember(&sessions, &claims);
+        sessions.recheck().await.unwrap();
+        assert!(!sessions.verified().sessions[&claims.session].is_fresh(clock.now()));
+        assert_eq!(code(&sessions, &claims).await, "live");
+    }
+
+    #[tokio::test]
+    async fn a_revoked_session_is_forgotten_at_once_even_by_a_check_under_way() {
+        let clock = clock();
+        let (sessions, claims) = (sessions(&clock), claims(&clock));
+        remember(&sessions, &claims);
+        let before = sessions.verified().revocations;
+        sessions.end(claims.session);
+        assert_eq!(code(&sessions, &claims).await, "unavailable");
+        sessions.remember(claims.session, claims.expires_at, clock.now(), before);
+        assert_eq!(code(&sessions, &claims).await, "unavailable");
+    }
+
+    #[tokio::test]
+    async fn a_session_is_remembered_until_its_newest_token_expires() {
+        let clock = clock();
+        let (sessions, mut claims) = (sessions(&clock), claims(&clock));
+        remember(&sessions, &claims);
+        claims.expires_at += TimeDelta::minutes(30);
+        remember(&sessions, &claims);
+        clock.advance(Duration::from_mins(89));
+        sessions.prune();
+        assert_eq!(code(&sessions, &claims).await, "live");
+        clock.advance(Duration::from_mins(2));
+        sessions.prune();
+        assert_eq!(code(&sessions, &claims).await, "unavailable");
     }
 }

@@ -145,7 +145,7 @@ mod tests {
 
     fn tokens(secret: &str, previous: &[&str]) -> Tokens {
         let previous: Vec<SecretString> = previous.iter().map(|&s| s.into()).collect();
-        Tokens::new(&secret.into(), &previous, Duration::from_secs(3600))
+        Tokens::new(&secret.into(), &previous, Duration::from_hours(1))
     }
 
     fn ann() -> Username {

@@ -47,7 +47,7 @@ mod tests {
     use super::*;
     use chrono::DateTime;
 
-    const RATE: Rate = Rate { burst: 5, period: Duration::from_secs(60) };
+    const RATE: Rate = Rate { burst: 5, period: Duration::from_mins(1) };
 
     fn at(seconds: u64) -> Moment {
         Moment { wall: DateTime::UNIX_EPOCH, mono: Duration::from_secs(seconds) }
@@ -59,10 +59,10 @@ mod tests {
         for _ in 0..5 {
             assert_eq!(bucket.take(&RATE, at(1000)), Ok(()));
         }
-        assert_eq!(bucket.take(&RATE, at(1000)), Err(Duration::from_secs(60)));
+        assert_eq!(bucket.take(&RATE, at(1000)), Err(Duration::from_mins(1)));
         assert_eq!(bucket.take(&RATE, at(1045)), Err(Duration::from_secs(15)));
         assert_eq!(bucket.take(&RATE, at(1060)), Ok(()));
-        assert_eq!(bucket.take(&RATE, at(1060)), Err(Duration::from_secs(60)));
+        assert_eq!(bucket.take(&RATE, at(1060)), Err(Duration::from_mins(1)));
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(crate) fn layer(config: Arc<Config>) -> CorsLayer {
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, request_id::HEADER])
         .expose_headers([header::LINK, header::RETRY_AFTER, request_id::HEADER])
         .allow_credentials(true)
-        .max_age(Duration::from_secs(600))
+        .max_age(Duration::from_mins(10))
 }
 
 /// A browser asks nobody before it opens a WebSocket, so the server looks at `Origin` itself. What is no browser

@@ -37,7 +37,7 @@ impl Limit {
             return Ok(Self(None));
         }
         let mut builder = GovernorConfigBuilder::default().key_extractor(ByAddress);
-        let period = (Duration::from_secs(60) / rate).max(Duration::from_nanos(1));
+        let period = (Duration::from_mins(1) / rate).max(Duration::from_nanos(1));
         let config = builder.period(period).burst_size(rate).finish();
         Ok(Self(Some(Arc::new(config.ok_or_else(|| Error::internal("a rate limit of nothing"))?))))
     }

@@ -18,7 +18,6 @@ mod users;
 mod wire;
 
 use crate::app::App;
-use crate::config::Config;
 use crate::error::Error;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -56,15 +55,16 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 
 /// What every request passes, to Socket.IO too: its name and log lines, the headers of its response, CORS, the
 /// origin check, the client's address, and a net under panics.
-pub(crate) fn wrap(router: Router, config: &Arc<Config>) -> Router {
+pub(crate) fn wrap(router: Router, app: &App) -> Router {
+    let config = || app.config.clone();
     // The last one is the outermost.
     router
-        .layer(from_fn_with_state(config.clone(), client_addr::find_out))
-        .layer(from_fn_with_state(config.clone(), cors::guard_sockets))
+        .layer(from_fn_with_state(config(), client_addr::find_out))
+        .layer(from_fn_with_state(config(), cors::guard_sockets))
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(cors::layer(config.clone()))
+        .layer(cors::layer(config()))
         .layer(from_fn(headers::secure))
-        .layer(from_fn(request_id::trace))
+        .layer(from_fn_with_state(app.clock.clone(), request_id::trace))
 }
 
 async fn in_time(request: Request, next: Next) -> Response {
@@ -72,6 +72,7 @@ async fn in_time(request: Request, next: Next) -> Response {
     served.unwrap_or_else(|_| Error::unavailable().into_response())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the layer asks for this signature")]
 fn panicked(cause: Box<dyn Any + Send>) -> Response {
     let text =
         cause.downcast_ref::<&str>().copied().or_else(|| cause.downcast_ref::<String>().map(String::as_str));

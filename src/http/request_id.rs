@@ -1,7 +1,8 @@
 //! Every request has an id, every response carries it, every log line of the request is under it.
 
+use crate::clock::Clock;
 use crate::domain::ids::RequestId;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -19,18 +20,19 @@ pub(crate) fn current() -> Option<String> {
 }
 
 /// Names the request, and logs how it went.
-pub(crate) async fn trace(request: Request, next: Next) -> Response {
+pub(crate) async fn trace(State(clock): State<Clock>, request: Request, next: Next) -> Response {
+    let start = clock.now();
     let id = request.headers().get(HEADER).filter(|id| is_safe(id)).cloned().unwrap_or_else(new_id);
     // Only the path: a query may hold a long-polling session id.
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let span = tracing::info_span!("http", request_id = id.to_str().unwrap_or_default(), %method, path);
     let serve = async {
         let mut response = next.run(request).await;
-        let status = response.status().as_u16();
+        let (status, millis) = (response.status().as_u16(), clock.now().since(start).as_millis());
         if path.starts_with("/api/") {
-            tracing::info!(status, "answered");
+            tracing::info!(status, millis, "answered");
         } else {
-            tracing::debug!(status, "answered");
+            tracing::debug!(status, millis, "answered");
         }
         response.headers_mut().insert(HEADER, id.clone());
         response

@@ -2,14 +2,14 @@
 
 use super::*;
 use crate::clock::Clock;
-use crate::config::{AppEnv, LogFormat, Registration};
+use crate::config::{AppEnv, Config, LogFormat, Registration};
 use crate::domain::ids::{SessionId, UserId};
 use crate::domain::username::Username;
 use crate::live::Live;
 use crate::store;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::routing::get;
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -68,13 +68,11 @@ impl Server {
     fn new(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = config();
         change(&mut config);
-        let config = Arc::new(config);
-        let app =
-            App::new(config.clone(), Clock::machine(), store::nowhere(), Arc::new(Live::idle())).unwrap();
+        let app = App::new(Arc::new(config), Clock::machine(), store::nowhere(), Arc::new(Live::idle())).unwrap();
         let extra = Router::new()
             .route("/socket.io/", get(async || "sockets"))
             .route("/api/panics", get(async || -> &'static str { panic!("on purpose") }));
-        let router = wrap(router(app.clone()).merge(extra), &config);
+        let router = wrap(router(app.clone()).merge(extra), &app);
         Self { app, router }
     }
 

@@ -1,6 +1,6 @@
 //! Table `calls`, as its parties read it. What writes it is the journal.
 
-use super::Pool;
+use super::{InTime, Pool};
 use crate::domain::ids::{CallId, UserId};
 use crate::error::Result;
 use chrono::{DateTime, Utc};
@@ -96,6 +96,7 @@ pub(crate) async fn list(
         limit
     )
     .fetch_all(pool)
+    .in_time()
     .await?;
     Ok(rows.into_iter().map(CallRecord::from).collect())
 }
@@ -115,6 +116,7 @@ pub(crate) async fn find(pool: &Pool, user: UserId, call: CallId) -> Result<Opti
         user.uuid()
     )
     .fetch_optional(pool)
+    .in_time()
     .await?;
     Ok(row.map(CallRecord::from))
 }

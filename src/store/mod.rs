@@ -2,15 +2,29 @@
 
 pub(crate) mod calls;
 pub(crate) mod journal;
-mod pool;
+pub(crate) mod pool;
 pub(crate) mod sessions;
 pub(crate) mod users;
 
 use crate::error::Error;
+use std::time::Duration;
 
 #[cfg(test)]
 pub(crate) use pool::nowhere;
-pub(crate) use pool::{Condition, Pool, StartError, connect, migrate, probe};
+pub(crate) use pool::{Condition, Pool, probe};
+
+/// The pool's own wait (2 s) and the statement's (3 s). Beyond them the network is at fault: a database host that
+/// vanishes without a word would else hold its clients for as long as TCP tries.
+const STATEMENT_TIME: Duration = Duration::from_secs(5);
+
+/// Bounds the wait for one statement. Not for transactions: a cancelled `begin` leaves its connection in one.
+trait InTime<T>: Future<Output = sqlx::Result<T>> + Sized {
+    async fn in_time(self) -> sqlx::Result<T> {
+        tokio::time::timeout(STATEMENT_TIME, self).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    }
+}
+
+impl<T, F: Future<Output = sqlx::Result<T>>> InTime<T> for F {}
 
 impl From<sqlx::Error> for Error {
     /// A database that is away is `unavailable`; a broken unique name is `username_taken`; the rest is our fault.
@@ -28,17 +42,20 @@ impl From<sqlx::Error> for Error {
 
 /// Whether the failure is the database's absence (or its being overloaded), rather than something wrong with the statement.
 pub(crate) fn is_away(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_)
-        | sqlx::Error::Tls(_)
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed
-        | sqlx::Error::Protocol(_) => true,
-        // 08 connection, 53 resources, 57 operator intervention (shutdown, statement timeout), 55 lock not available, 25006 read-only
-        sqlx::Error::Database(e) => e.code().is_some_and(|code| {
+    if let sqlx::Error::Database(error) = error {
+        // 08 connection, 53 resources, 57 operator intervention (shutdown, statement timeout), 55 lock not available,
+        // 25006 read-only
+        return error.code().is_some_and(|code| {
             ["08", "53", "57", "55"].iter().any(|class| code.starts_with(class)) || code == "25006"
-        }),
-        _ => false,
+        });
     }
+    matches!(
+        error,
+        sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::Protocol(_)
+    )
 }

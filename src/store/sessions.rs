@@ -1,7 +1,7 @@
 //! Table `sessions`.
 
-use super::Pool;
 use super::users::Account;
+use super::{InTime, Pool};
 use crate::domain::ids::{SessionId, UserId};
 use crate::domain::username::Username;
 use crate::error::{Error, Result};
@@ -50,6 +50,7 @@ pub(crate) async fn open(pool: &Pool, account: &Account, new: &NewSession<'_>) -
         new.ip.to_string()
     )
     .execute(pool)
+    .in_time()
     .await?;
     Ok(done.rows_affected() == 1)
 }
@@ -95,6 +96,7 @@ pub(crate) async fn refresh(
         expires_at
     )
     .fetch_optional(pool)
+    .in_time()
     .await?;
     let Some(row) = row else { return Ok(Refreshed::Revoked) };
     Ok(match row.verdict.as_str() {
@@ -120,6 +122,7 @@ pub(crate) async fn is_live(pool: &Pool, session: SessionId, user: UserId) -> Re
         user.uuid()
     )
     .fetch_one(pool)
+    .in_time()
     .await?;
     Ok(live)
 }
@@ -136,6 +139,7 @@ pub(crate) async fn ended_among(pool: &Pool, sessions: &[SessionId]) -> Result<V
         &ids
     )
     .fetch_all(pool)
+    .in_time()
     .await?;
     Ok(ended.into_iter().map(SessionId::from).collect())
 }
@@ -148,6 +152,7 @@ pub(crate) async fn revoke(pool: &Pool, session: SessionId, now: DateTime<Utc>) 
         now
     )
     .execute(pool)
+    .in_time()
     .await?;
     Ok(())
 }
@@ -168,6 +173,7 @@ pub(crate) async fn revoke_of_user(
         now
     )
     .fetch_all(pool)
+    .in_time()
     .await?;
     Ok(ended.into_iter().map(SessionId::from).collect())
 }
@@ -180,6 +186,7 @@ pub(crate) async fn delete_expired(pool: &Pool, date: DateTime<Utc>, limit: i64)
         limit
     )
     .execute(pool)
+    .in_time()
     .await?;
     Ok(done.rows_affected())
 }

@@ -1,6 +1,6 @@
 //! Table `users`.
 
-use super::Pool;
+use super::{InTime, Pool};
 use crate::domain::ids::{SessionId, UserId};
 use crate::domain::username::Username;
 use crate::error::{Error, Result};
@@ -39,6 +39,7 @@ pub(crate) async fn insert(
         now
     )
     .execute(pool)
+    .in_time()
     .await?;
     let user = User { id, username: username.clone(), last_seen_at: None };
     Ok(Account { user, password_hash: password_hash.clone(), disabled: false })
@@ -52,6 +53,7 @@ pub(crate) async fn account_named(pool: &Pool, username: &Username) -> Result<Op
         username.folded()
     )
     .fetch_optional(pool)
+    .in_time()
     .await?;
     row.map(|row| {
         let user = user(row.id, &row.username, row.last_seen_at)?;
@@ -63,6 +65,7 @@ pub(crate) async fn account_named(pool: &Pool, username: &Username) -> Result<Op
 pub(crate) async fn find(pool: &Pool, id: UserId) -> Result<Option<User>> {
     let row = sqlx::query!("select id, username, last_seen_at from users where id = $1", id.uuid())
         .fetch_optional(pool)
+        .in_time()
         .await?;
     row.map(|row| user(row.id, &row.username, row.last_seen_at)).transpose()
 }
@@ -79,6 +82,7 @@ pub(crate) async fn list(pool: &Pool, after: Option<&Username>, limit: i64) -> R
         limit
     )
     .fetch_all(pool)
+    .in_time()
     .await?;
     rows.into_iter().map(|row| user(row.id, &row.username, row.last_seen_at)).collect()
 }
@@ -97,6 +101,7 @@ pub(crate) async fn upgrade_hash(
         to.expose_secret()
     )
     .execute(pool)
+    .in_time()
     .await?;
     Ok(done.rows_affected() == 1)
 }
@@ -120,6 +125,7 @@ pub(crate) async fn change_password(
         now
     )
     .fetch_all(pool)
+    .in_time()
     .await?;
     Ok(ended.into_iter().map(SessionId::from).collect())
 }
@@ -133,6 +139,7 @@ pub(crate) async fn delete(pool: &Pool, id: UserId) -> Result<Vec<SessionId>> {
         id.uuid()
     )
     .fetch_all(pool)
+    .in_time()
     .await?;
     Ok(ended.into_iter().map(SessionId::from).collect())
 }
@@ -149,6 +156,7 @@ pub(crate) async fn set_disabled(
         disabled_at
     )
     .fetch_optional(pool)
+    .in_time()
     .await?;
     Ok(id.map(UserId::from))
 }
@@ -158,6 +166,7 @@ pub(crate) async fn set_last_seen(pool: &Pool, users: &[UserId], at: DateTime<Ut
     let ids: Vec<_> = users.iter().map(|id| id.uuid()).collect();
     sqlx::query!("update users set last_seen_at = greatest(last_seen_at, $2) where id = any($1)", &ids, at)
         .execute(pool)
+        .in_time()
         .await?;
     Ok(())
 }
