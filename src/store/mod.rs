@@ -1,5 +1,7 @@
 //! Postgres: free functions, one file a table. Only this room knows sqlx.
 
+pub(crate) mod private;
+
 use crate::error::Error;
 
 impl From<sqlx::Error> for Error {
