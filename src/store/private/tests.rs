@@ -120,7 +120,7 @@ async fn we_own_the_database_but_are_no_superuser_and_nobody_else_gets_in() {
 }
 
 #[tokio::test]
-async fn data_survive_the_killing_of_postgres_and_its_end_is_noticed() {
+async fn data_survive_the_killing_of_postgres_whose_end_is_noticed_and_mended() {
     let folder = folder();
     let postgres = start_durable(&folder).await;
     write(&postgres).await;
@@ -133,10 +133,15 @@ async fn data_survive_the_killing_of_postgres_and_its_end_is_noticed() {
     postgres.ended().await;
     drop(postgres);
 
-    let again = start(&folder).await;
+    let mut again = start_durable(&folder).await;
+    assert_kept(&again).await;
+    let _ = work.await;
+
+    kill_process(server_of(&folder.path().join("data/postgres/cluster")), Signal::KILL).unwrap();
+    again.ended().await;
+    again.revive().await.unwrap();
     assert_kept(&again).await;
     again.stop().await.unwrap();
-    let _ = work.await;
 }
 
 #[tokio::test]

@@ -44,7 +44,7 @@ impl Mirror {
 }
 
 impl Repository for Mirror {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "mirror"
     }
 
@@ -145,11 +145,17 @@ async fn a_machine_without_postgres_fetches_one_once() {
         (format!("{}.tar.gz", version()), archive),
     ]);
     let data = folder.path().join("data");
+    let half = data.join("postgres/binaries/.tmp7/bin");
+    fs::create_dir_all(&half).unwrap();
+    for binary in ["postgres", "initdb"] {
+        fs::write(half.join(binary), "a download was cut short here").unwrap();
+    }
 
     let first = PrivatePostgres::start(&data, bare(&folder, url.clone())).await.unwrap();
     write(&first).await;
     first.stop().await.unwrap();
     assert!(data.join(format!("postgres/binaries/{DOWNLOADED_MAJOR}/bin/postgres")).exists());
+    assert!(!half.exists());
     let asked = requests.load(Ordering::Relaxed);
 
     let second = PrivatePostgres::start(&data, bare(&folder, url)).await.unwrap();
