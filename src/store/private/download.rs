@@ -40,8 +40,8 @@ pub(super) async fn fetch(url: &str, major: u32, into: &Path) -> Result<(), Stri
 
 /// Built without it.
 #[cfg(not(feature = "postgres-download"))]
-pub(super) async fn fetch(_url: &str, _major: u32, _into: &Path) -> Result<(), String> {
-    Err("this build cannot download one (cargo feature postgres-download)".to_owned())
+pub(super) fn fetch(_url: &str, _major: u32, _into: &Path) -> impl Future<Output = Result<(), String>> {
+    std::future::ready(Err("this build cannot download one (cargo feature postgres-download)".to_owned()))
 }
 
 #[cfg(feature = "postgres-download")]
