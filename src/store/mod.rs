@@ -3,6 +3,7 @@
 pub(crate) mod calls;
 pub(crate) mod journal;
 pub(crate) mod pool;
+pub(crate) mod private;
 pub(crate) mod sessions;
 pub(crate) mod users;
 
