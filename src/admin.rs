@@ -6,5 +6,5 @@ use secrecy::SecretString;
 
 /// Brings the schema of the database up to date.
 pub async fn migrate(url: &SecretString) -> Result<(), StartError> {
-    Ok(store::migrate(url).await?)
+    Ok(store::pool::migrate(url).await?)
 }

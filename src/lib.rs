@@ -5,6 +5,7 @@ mod app;
 mod auth;
 pub mod clock;
 pub mod config;
+pub mod database;
 mod domain;
 mod error;
 mod http;

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use video_call_server::admin;
 use video_call_server::clock::Clock;
 use video_call_server::config::{Config, Draft, read_env_file};
+use video_call_server::database::Database;
 use video_call_server::server::shutdown_signal;
 use video_call_server::service::{Service, StartError};
 use video_call_server::telemetry::{self, Output};
@@ -42,7 +43,7 @@ fn start() -> Result<(), StartError> {
         Some(Command::Migrate) => {
             let config = draft.for_commands();
             telemetry::init(&config, Output::Stderr)?;
-            runtime()?.block_on(admin::migrate(&database_url(&config)?))
+            runtime()?.block_on(migrate(&config))
         }
     }
 }
@@ -51,14 +52,30 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
 
+/// A migration, or a first start that makes a database, may take a while: a signal ends that too.
 async fn serve(config: Config) -> Result<(), StartError> {
-    let url = database_url(&config)?;
-    let service = Service::start(config, url, Clock::machine()).await?;
+    let database = tokio::select! {
+        opened = Database::open(&config) => opened?,
+        signal = shutdown_signal() => return Ok(signal?),
+    };
+    let outcome = serve_from(config, database.url().clone()).await;
+    database.close().await;
+    outcome
+}
+
+async fn serve_from(config: Config, url: SecretString) -> Result<(), StartError> {
+    let service = tokio::select! {
+        started = Service::start(config, url, Clock::machine()) => started?,
+        signal = shutdown_signal() => return Ok(signal?),
+    };
     shutdown_signal().await?;
     service.stop().await;
     Ok(())
 }
 
-fn database_url(config: &Config) -> Result<SecretString, StartError> {
-    Ok(config.database_url.clone().ok_or("DATABASE_URL: is required")?)
+async fn migrate(config: &Config) -> Result<(), StartError> {
+    let database = Database::open_for_command(config).await?;
+    let outcome = admin::migrate(database.url()).await;
+    database.close().await;
+    outcome
 }

@@ -10,8 +10,8 @@ use crate::http;
 use crate::live::Live;
 use crate::server::{self, Limits};
 use crate::socket::{Outbox, Sockets};
-use crate::store;
 use crate::store::journal::{Journal, Writer};
+use crate::store::pool;
 use secrecy::SecretString;
 use socketioxide::SocketIo;
 use std::error::Error;
@@ -50,8 +50,8 @@ impl Service {
         // First of all: a taken port should not migrate anything.
         let listener = server::bind(config.host, config.port)?;
         let address = listener.local_addr()?;
-        store::migrate(&url).await?;
-        let pool = store::connect(&url, POOL_SIZE).await?;
+        pool::migrate(&url).await?;
+        let pool = pool::connect(&url, POOL_SIZE).await?;
         let journal = Journal::new(config.journal_capacity);
         let writer = Writer::start(journal.clone(), url, NodeId::new()).await?;
 
@@ -63,7 +63,7 @@ impl Service {
         let app = App::new(Arc::clone(&config), clock, pool, Arc::clone(&live))?;
         let sockets = Sockets::new(Arc::clone(&app), outbox);
         let (layer, io) = sockets.layer();
-        let router = http::wrap(http::router(Arc::clone(&app)).layer(layer), &config);
+        let router = http::wrap(http::router(Arc::clone(&app)).layer(layer), &app);
 
         let (stop_serving, stop_writing) = (CancellationToken::new(), CancellationToken::new());
         let limits = Limits {

@@ -63,7 +63,7 @@ fn derive(secret: &SecretString) -> Result<Hmac<Sha256>> {
 fn body(token: RefreshToken) -> [u8; 20] {
     let mut body = [0; 20];
     let (session, generation) = body.split_at_mut(16);
-    session.copy_from_slice(token.session.uuid().as_bytes());
+    session.copy_from_slice(Uuid::from(token.session).as_bytes());
     generation.copy_from_slice(&token.generation.to_be_bytes());
     body
 }

@@ -294,7 +294,7 @@ mod tests {
         let tokens = Arc::new(Tokens::new(&secret, &[], Duration::from_hours(1)));
         let keys = RefreshKeys::new(&secret, &[]).unwrap();
         let month = Duration::from_hours(30 * 24);
-        Sessions::new(store::nowhere(), tokens, keys, month, clock.clone(), Arc::new(Live))
+        Sessions::new(store::nowhere(), tokens, keys, month, clock.clone(), Arc::new(Live::idle()))
     }
 
     fn clock() -> Clock {

@@ -173,3 +173,9 @@ pub enum LogFormat {
     /// One object a line.
     Json,
 }
+
+/// Where programs are, for finding PostgreSQL's.
+#[expect(clippy::disallowed_methods, reason = "this is the room where the environment is read")]
+pub(crate) fn search_path() -> std::ffi::OsString {
+    std::env::var_os("PATH").unwrap_or_default()
+}

@@ -17,16 +17,18 @@ macro_rules! id {
             pub(crate) fn new() -> Self {
                 Self(Uuid::$make())
             }
-
-            /// The bare UUID, for SQL.
-            pub(crate) fn uuid(self) -> Uuid {
-                self.0
-            }
         }
 
         impl From<Uuid> for $name {
             fn from(id: Uuid) -> Self {
                 Self(id)
+            }
+        }
+
+        /// The bare UUID, for SQL.
+        impl From<$name> for Uuid {
+            fn from(id: $name) -> Self {
+                id.0
             }
         }
 

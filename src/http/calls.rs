@@ -118,7 +118,7 @@ impl PageBody {
 impl From<Cursor> for String {
     fn from(Cursor(Position { started_at, id }): Cursor) -> Self {
         let micros = started_at.timestamp_micros().to_be_bytes();
-        URL_SAFE_NO_PAD.encode([micros.as_slice(), id.uuid().as_bytes()].concat())
+        URL_SAFE_NO_PAD.encode([micros.as_slice(), Uuid::from(id).as_bytes()].concat())
     }
 }
 

@@ -68,7 +68,8 @@ impl Server {
     fn new(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = config();
         change(&mut config);
-        let app = App::new(Arc::new(config), Clock::machine(), store::nowhere(), Arc::new(Live::idle())).unwrap();
+        let app =
+            App::new(Arc::new(config), Clock::machine(), store::nowhere(), Arc::new(Live::idle())).unwrap();
         let extra = Router::new()
             .route("/socket.io/", get(async || "sockets"))
             .route("/api/panics", get(async || -> &'static str { panic!("on purpose") }));

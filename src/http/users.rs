@@ -57,6 +57,7 @@ fn cut(mut users: Vec<User>, limit: i64) -> (Vec<User>, Option<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ids::UserId;
 
     fn users(names: &[&str]) -> Vec<User> {
         let user = |name: &&str| User {

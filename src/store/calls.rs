@@ -4,6 +4,7 @@ use super::{InTime, Pool};
 use crate::domain::ids::{CallId, UserId};
 use crate::error::Result;
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 /// One call with the names of its parties; a deleted account has neither id nor name.
 #[derive(Debug, Clone)]
@@ -88,11 +89,11 @@ pub(crate) async fn list(
            left join users caller on caller.id = mine.caller_id
            left join users callee on callee.id = mine.callee_id
            order by started_at desc, mine.id desc limit $6"#,
-        user.uuid(),
+        Uuid::from(user),
         filter.before.map(|position| position.started_at),
-        filter.before.map(|position| position.id.uuid()),
+        filter.before.map(|position| Uuid::from(position.id)),
         filter.status,
-        filter.with.map(UserId::uuid),
+        filter.with.map(Uuid::from),
         limit
     )
     .fetch_all(pool)
@@ -112,8 +113,8 @@ pub(crate) async fn find(pool: &Pool, user: UserId, call: CallId) -> Result<Opti
            left join users caller on caller.id = c.caller_id
            left join users callee on callee.id = c.callee_id
            where c.id = $1 and $2 in (c.caller_id, c.callee_id)"#,
-        call.uuid(),
-        user.uuid()
+        Uuid::from(call),
+        Uuid::from(user)
     )
     .fetch_optional(pool)
     .in_time()

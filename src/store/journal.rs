@@ -19,6 +19,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 /// Rows written by one statement.
 const BATCH: usize = 1000;
@@ -126,24 +127,6 @@ impl Journal {
         match timeout(limit, done).await {
             Ok(Ok(progress)) => progress.committed >= ticket.0,
             Ok(Err(_)) | Err(_) => false,
-        }
-    }
-
-    /// Waits until nothing waits any more.
-    pub(crate) async fn flushed(&self) {
-        let mut progress = self.0.progress.subscribe();
-        loop {
-            let last = {
-                let backlog = self.backlog();
-                if backlog.order.is_empty() && backlog.being_written == 0 && backlog.last_seen.is_empty() {
-                    return;
-                }
-                backlog.accepted
-            };
-            tracing::debug!(last, "waiting for the journal");
-            if progress.changed().await.is_err() {
-                return;
-            }
         }
     }
 
@@ -308,7 +291,7 @@ async fn close_left_live(connection: &mut PgConnection, node: NodeId) -> Result<
         "update calls
          set status = 'failed', end_reason = 'server_restart', ended_at = greatest(now(), started_at, answered_at)
          where ended_at is null and node_id <> $1",
-        node.uuid()
+        Uuid::from(node)
     )
     .execute(connection)
     .await?;
@@ -325,9 +308,9 @@ async fn insert_calls(
         return Ok(());
     }
     let text = |text: &'static str| text.to_owned();
-    let ids: Vec<_> = rows.iter().map(|row| row.id.uuid()).collect();
-    let callers: Vec<_> = rows.iter().map(|row| row.caller.uuid()).collect();
-    let callees: Vec<_> = rows.iter().map(|row| row.callee.uuid()).collect();
+    let ids: Vec<_> = rows.iter().map(|row| Uuid::from(row.id)).collect();
+    let callers: Vec<_> = rows.iter().map(|row| Uuid::from(row.caller)).collect();
+    let callees: Vec<_> = rows.iter().map(|row| Uuid::from(row.callee)).collect();
     let types: Vec<_> = rows.iter().map(|row| text(row.call_type.as_str())).collect();
     let statuses: Vec<_> = rows.iter().map(|row| text(row.status.as_str())).collect();
     let reasons: Vec<_> = rows.iter().map(|row| row.end_reason.map(|reason| text(reason.as_str()))).collect();
@@ -357,7 +340,7 @@ async fn insert_calls(
         &started,
         &answered as &[Option<DateTime<Utc>>],
         &ended as &[Option<DateTime<Utc>>],
-        node.uuid()
+        Uuid::from(node)
     )
     .execute(connection)
     .await?;
@@ -368,7 +351,7 @@ async fn update_last_seen(
     connection: &mut PgConnection,
     last_seen: &[(UserId, DateTime<Utc>)],
 ) -> Result<(), sqlx::Error> {
-    let users: Vec<_> = last_seen.iter().map(|(user, _)| user.uuid()).collect();
+    let users: Vec<_> = last_seen.iter().map(|(user, _)| Uuid::from(*user)).collect();
     let times: Vec<_> = last_seen.iter().map(|(_, at)| *at).collect();
     sqlx::query!(
         "update users

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret;
 use sqlx::postgres::PgListener;
 use std::net::IpAddr;
+use uuid::Uuid;
 
 /// A session about to be opened.
 pub(crate) struct NewSession<'a> {
@@ -41,8 +42,8 @@ pub(crate) async fn open(pool: &Pool, account: &Account, new: &NewSession<'_>) -
          select $1, u.id, $4, $4, $5, $6, $7::text::inet
          from users u where u.id = $2 and u.password_hash = $3 and u.disabled_at is null
          for share of u",
-        new.id.uuid(),
-        account.user.id.uuid(),
+        Uuid::from(new.id),
+        Uuid::from(account.user.id),
         account.password_hash.expose_secret(),
         new.now,
         new.expires_at,
@@ -90,7 +91,7 @@ pub(crate) async fn refresh(
            select user_id as "user_id!", username as "username!", verdict as "verdict!",
                   refresh_generation + (verdict = 'rotate')::int as "generation!"
            from judged"#,
-        session.uuid(),
+        Uuid::from(session),
         generation,
         now,
         expires_at
@@ -118,8 +119,8 @@ pub(crate) async fn is_live(pool: &Pool, session: SessionId, user: UserId) -> Re
                select from sessions s join users u on u.id = s.user_id
                where s.id = $1 and u.id = $2 and s.revoked_at is null and u.disabled_at is null
            ) as "live!""#,
-        session.uuid(),
-        user.uuid()
+        Uuid::from(session),
+        Uuid::from(user)
     )
     .fetch_one(pool)
     .in_time()
@@ -129,7 +130,7 @@ pub(crate) async fn is_live(pool: &Pool, session: SessionId, user: UserId) -> Re
 
 /// Those of `sessions` that are not live any more.
 pub(crate) async fn ended_among(pool: &Pool, sessions: &[SessionId]) -> Result<Vec<SessionId>> {
-    let ids: Vec<_> = sessions.iter().map(|id| id.uuid()).collect();
+    let ids: Vec<_> = sessions.iter().map(|id| Uuid::from(*id)).collect();
     let ended = sqlx::query_scalar!(
         r#"select asked.id as "id!" from unnest($1::uuid[]) as asked (id)
            where not exists (
@@ -148,7 +149,7 @@ pub(crate) async fn ended_among(pool: &Pool, sessions: &[SessionId]) -> Result<V
 pub(crate) async fn revoke(pool: &Pool, session: SessionId, now: DateTime<Utc>) -> Result<()> {
     sqlx::query!(
         "update sessions set revoked_at = $2 where id = $1 and revoked_at is null",
-        session.uuid(),
+        Uuid::from(session),
         now
     )
     .execute(pool)
@@ -168,8 +169,8 @@ pub(crate) async fn revoke_of_user(
         "update sessions set revoked_at = $3
          where user_id = $1 and id is distinct from $2 and revoked_at is null
          returning id",
-        user.uuid(),
-        keep.map(SessionId::uuid),
+        Uuid::from(user),
+        keep.map(Uuid::from),
         now
     )
     .fetch_all(pool)

@@ -6,6 +6,7 @@ use crate::domain::username::Username;
 use crate::error::{Error, Result};
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
+use uuid::Uuid;
 
 /// Who somebody is to others.
 #[derive(Debug, Clone)]
@@ -33,7 +34,7 @@ pub(crate) async fn insert(
     let id = UserId::new();
     sqlx::query!(
         "insert into users (id, username, password_hash, created_at) values ($1, $2, $3, $4)",
-        id.uuid(),
+        Uuid::from(id),
         username.as_str(),
         password_hash.expose_secret(),
         now
@@ -63,7 +64,7 @@ pub(crate) async fn account_named(pool: &Pool, username: &Username) -> Result<Op
 }
 
 pub(crate) async fn find(pool: &Pool, id: UserId) -> Result<Option<User>> {
-    let row = sqlx::query!("select id, username, last_seen_at from users where id = $1", id.uuid())
+    let row = sqlx::query!("select id, username, last_seen_at from users where id = $1", Uuid::from(id))
         .fetch_optional(pool)
         .in_time()
         .await?;
@@ -96,7 +97,7 @@ pub(crate) async fn upgrade_hash(
 ) -> Result<bool> {
     let done = sqlx::query!(
         "update users set password_hash = $3 where id = $1 and password_hash = $2",
-        id.uuid(),
+        Uuid::from(id),
         from.expose_secret(),
         to.expose_secret()
     )
@@ -119,9 +120,9 @@ pub(crate) async fn change_password(
          update sessions s set revoked_at = $4 from changed
          where s.user_id = changed.id and s.revoked_at is null and s.id is distinct from $3
          returning s.id",
-        id.uuid(),
+        Uuid::from(id),
         password_hash.expose_secret(),
-        keep.map(SessionId::uuid),
+        keep.map(Uuid::from),
         now
     )
     .fetch_all(pool)
@@ -136,7 +137,7 @@ pub(crate) async fn delete(pool: &Pool, id: UserId) -> Result<Vec<SessionId>> {
     let ended = sqlx::query_scalar!(
         "with gone as (delete from users where id = $1)
          select id from sessions where user_id = $1 and revoked_at is null",
-        id.uuid()
+        Uuid::from(id)
     )
     .fetch_all(pool)
     .in_time()
@@ -163,7 +164,7 @@ pub(crate) async fn set_disabled(
 
 /// When the users were last online. Never moves a date back.
 pub(crate) async fn set_last_seen(pool: &Pool, users: &[UserId], at: DateTime<Utc>) -> Result<()> {
-    let ids: Vec<_> = users.iter().map(|id| id.uuid()).collect();
+    let ids: Vec<_> = users.iter().map(|id| Uuid::from(*id)).collect();
     sqlx::query!("update users set last_seen_at = greatest(last_seen_at, $2) where id = any($1)", &ids, at)
         .execute(pool)
         .in_time()

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::domain::media::SdpType;
-use crate::domain::message::DialStatus;
 use crate::domain::username::Username;
 use std::fmt::Write;
 

@@ -71,6 +71,7 @@ pub(crate) enum Durability {
     /// What is committed stays, whatever happens.
     Durable,
     /// For tests: a power cut may lose everything.
+    #[cfg(test)]
     Fast,
     /// For tests: fast, and the data are removed when PostgreSQL stops.
     Throwaway,
@@ -89,13 +90,16 @@ impl Options {
     }
 }
 
+const UNSAFE_AND_FAST: &[&str] =
+    &["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"];
+
 impl Durability {
     fn settings(self) -> &'static [&'static str] {
         match self {
             Self::Durable => &[],
-            Self::Fast | Self::Throwaway => {
-                &["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]
-            }
+            #[cfg(test)]
+            Self::Fast => UNSAFE_AND_FAST,
+            Self::Throwaway => UNSAFE_AND_FAST,
         }
     }
 }
