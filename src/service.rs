@@ -126,5 +126,5 @@ impl Service {
 /// The allowance of one user: a third of a minute's worth at once.
 fn call_rate(per_minute: u32) -> Option<Rate> {
     (per_minute > 0)
-        .then(|| Rate { burst: (per_minute / 3).max(1), period: Duration::from_secs(60) / per_minute })
+        .then(|| Rate { burst: (per_minute / 3).max(1), period: Duration::from_mins(1) / per_minute })
 }

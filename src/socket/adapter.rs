@@ -160,13 +160,10 @@ fn acknowledge(connection: &Connection, event: &Inbound, reply: Reply) {
 
 fn log_failure(connection: &Connection, event: &Inbound, error: &Error) {
     let name: String = event.event.chars().take(64).collect();
-    match error {
-        Error::Internal(source) => {
-            tracing::error!(device = %connection.device, event = name, error = %source, "event failed");
-        }
-        refused => {
-            tracing::debug!(device = %connection.device, event = name, code = refused.code(), "event refused")
-        }
+    if let Error::Internal(source) = error {
+        tracing::error!(device = %connection.device, event = name, error = %source, "event failed");
+    } else {
+        tracing::debug!(device = %connection.device, event = name, code = error.code(), "event refused");
     }
 }
 

@@ -215,7 +215,7 @@ impl Sockets {
         };
         match result {
             Ok(()) => adapter::answer(connection, join, Reply::Done),
-            Err(error) => self.refuse_join(connection, join, error),
+            Err(error) => refuse_join(connection, join, error),
         }
         if let Some(claims) = claims {
             self.recheck(claims);
@@ -230,15 +230,6 @@ impl Sockets {
             // Revoked: the check itself cuts the socket. Database away: the session was verified a moment ago.
             let _ = sockets.app.sessions.check(&claims).await;
         });
-    }
-
-    fn refuse_join(&self, connection: &Arc<Connection>, join: &Inbound, error: Error) {
-        tracing::info!(device = %connection.device, code = error.code(), "join refused");
-        connection.line.send(Item::JoinError(Failure::new(&error)));
-        adapter::answer(connection, join, Reply::Failed(error));
-        if connection.line.count_refusal() >= REFUSALS {
-            connection.line.send(Item::Cut("refused joins"));
-        }
     }
 
     fn take_what_waited(self: &Arc<Self>, connection: &Arc<Connection>, identity: Option<Arc<Identity>>) {
@@ -263,4 +254,13 @@ struct Admitted {
     identity: Arc<Identity>,
     joining: Joining,
     claims: Claims,
+}
+
+fn refuse_join(connection: &Arc<Connection>, join: &Inbound, error: Error) {
+    tracing::info!(device = %connection.device, code = error.code(), "join refused");
+    connection.line.send(Item::JoinError(Failure::new(&error)));
+    adapter::answer(connection, join, Reply::Failed(error));
+    if connection.line.count_refusal() >= REFUSALS {
+        connection.line.send(Item::Cut("refused joins"));
+    }
 }

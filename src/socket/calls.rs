@@ -62,7 +62,7 @@ impl Sockets {
                 let known = Party { id: callee.id, username: callee.username };
                 self.app.live.dial(device, wanted.to, Some(known), wanted.media)?
             }
-            found => found,
+            found @ (Dial::Done(_) | Dial::Waits(..)) => found,
         };
         match dial {
             Dial::Done(reply) => Ok(reply),

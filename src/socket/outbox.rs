@@ -163,12 +163,12 @@ impl Line {
             let item = {
                 let mut queue = self.queue();
                 let may_end = queue.handling == 0;
-                match queue.items.pop_front_if(|item| may_end || !matches!(item, Item::Cut(_))) {
-                    Some(item) => item,
-                    None => {
-                        queue.busy = false;
-                        return true;
-                    }
+                if let Some(item) = queue.items.pop_front_if(|item| may_end || !matches!(item, Item::Cut(_)))
+                {
+                    item
+                } else {
+                    queue.busy = false;
+                    return true;
                 }
             };
             match self.attempt(item) {

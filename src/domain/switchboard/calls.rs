@@ -10,7 +10,7 @@ use crate::domain::message::DialStatus;
 use crate::domain::time::Moment;
 
 /// How long the retry of an ended call's event is still answered as one.
-const FORGET_AFTER: Duration = Duration::from_secs(60);
+const FORGET_AFTER: Duration = Duration::from_mins(1);
 
 /// What became of a dial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
