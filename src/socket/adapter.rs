@@ -22,10 +22,7 @@ pub(super) struct Inline;
 
 impl MessageHandler<LocalAdapter, Inline> for Reception {
     fn call(&self, _: Arc<Socket>, value: Value, ack: Option<i64>) {
-        // What is not an array that begins with a name does not get this far.
-        if let Some(event) = Inbound::read(&value, ack) {
-            self.sockets.receive(&self.connection, event);
-        }
+        self.sockets.receive(&self.connection, Inbound::read(&value, ack));
     }
 }
 

@@ -227,6 +227,14 @@ impl Call {
         }
     }
 
+    /// Whether nobody has been rung yet.
+    pub(crate) fn is_dialling(&self) -> bool {
+        match self.state {
+            State::Dialling(_) => true,
+            State::Ringing { .. } | State::Active { .. } => false,
+        }
+    }
+
     /// Whether the device takes part: it called, it is rung, or it answered.
     pub(crate) fn involves(&self, device: DeviceId) -> bool {
         match &self.state {

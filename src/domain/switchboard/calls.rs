@@ -47,7 +47,10 @@ impl Switchboard {
             return Err(Fault::SelfCall);
         }
         if let Some(call) = self.call_of(caller.id) {
-            return dial_in_call(call, caller.id, to, device);
+            let dialled = dial_in_call(call, caller.id, to, device)?;
+            // Whoever is told of the call waits for its row, too.
+            fx.records.extend(call.is_dialling().then(|| call.record()));
+            return Ok(dialled);
         }
         let (callee, here) = match self.users.get(&to) {
             Some(line) => (line.party.clone(), Some(line.call.is_some())),

@@ -14,7 +14,7 @@ const USERS: usize = 4;
 const DEVICES: usize = 3;
 const RING: Duration = Duration::from_mins(1);
 const GRACE: Duration = Duration::from_secs(15);
-const TOKEN: Duration = Duration::from_mins(5);
+const TOKEN: Duration = Duration::from_secs(45);
 
 /// One step; indexes are taken modulo what there is.
 #[derive(Debug, Clone)]
@@ -115,7 +115,7 @@ impl World {
             }
             Step::Dial { user, device, to } => self.dial(user, device, to, &mut fx),
             Step::Revoke { user, device } => {
-                self.board.revoke(self.sessions[user][device], self.now, &mut fx)
+                self.board.revoke(self.sessions[user][device], self.now, &mut fx);
             }
             Step::Renew { user, device } => {
                 let expires = self.now.mono + TOKEN;
@@ -265,6 +265,10 @@ impl World {
             let row = self.known[&live.call.id()].rows.last().unwrap();
             assert_eq!(row, &live.call.record(), "history knows the call as it is");
             assert!(live.call.deadline().is_none_or(|at| at >= self.now.mono), "no deadline is missed");
+        }
+        for device in self.devices.iter().flatten().filter(|device| !self.joined.contains(device)) {
+            let counted_on = self.board.calls.values().any(|live| live.call.involves(*device));
+            assert!(!counted_on, "no call counts on a device that is not here");
         }
         let here: HashSet<DeviceId> = self.board.devices.keys().copied().collect();
         assert_eq!(here, self.joined);

@@ -32,7 +32,7 @@ impl Board {
     fn pass(&mut self, seconds: u64) -> Effects {
         let by = Duration::from_secs(seconds);
         self.now = Moment { wall: self.now.wall + by, mono: self.now.mono + by };
-        self.did(|board, now, fx| board.tick(now, fx)).1
+        self.did(super::Switchboard::tick).1
     }
 
     fn did<T>(&mut self, change: impl FnOnce(&mut Switchboard, Moment, &mut Effects) -> T) -> (T, Effects) {
@@ -217,12 +217,12 @@ fn a_revoked_session_loses_its_devices_and_its_calls_and_no_other_does() {
     let [ann, bob] = ["ann", "bob"].map(|name| board.join(name));
     let (phone, _) = board.join_as(&bob.user, SessionId::new(), 3600);
     let call = board.ring(&ann, &bob);
-    let (_, fx) = board.did(|board, now, fx| board.revoke(bob.session, now, fx));
+    let ((), fx) = board.did(|board, now, fx| board.revoke(bob.session, now, fx));
     assert_eq!(fx.cuts, [(bob.device, Cut::SessionRevoked)]);
     assert!(fx.records.is_empty(), "the call rings on elsewhere");
     board.accept(&phone, call).unwrap();
     board.did(|board, now, fx| board.leave(phone.device, false, now, fx));
-    let (_, fx) = board.did(|board, now, fx| board.revoke(phone.session, now, fx));
+    let ((), fx) = board.did(|board, now, fx| board.revoke(phone.session, now, fx));
     assert_eq!(fx.records[0].end_reason, Some(EndReason::SessionRevoked), "also while its device is away");
 }
 
@@ -252,9 +252,9 @@ fn a_status_is_told_only_to_a_device_that_is_still_here() {
     let status = |board: &Switchboard, device, fx: &mut Effects| {
         board.tell_status(device, CallId::new(), DialStatus::UserOffline, fx);
     };
-    let (_, fx) = board.did(|board, _, fx| status(board, ann.device, fx));
+    let ((), fx) = board.did(|board, _, fx| status(board, ann.device, fx));
     assert_eq!(fx.sends.len(), 1);
     board.did(|board, now, fx| board.leave(ann.device, true, now, fx));
-    let (_, fx) = board.did(|board, _, fx| status(board, ann.device, fx));
+    let ((), fx) = board.did(|board, _, fx| status(board, ann.device, fx));
     assert!(fx.sends.is_empty());
 }
