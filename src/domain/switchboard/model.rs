@@ -270,6 +270,12 @@ impl World {
             let counted_on = self.board.calls.values().any(|live| live.call.involves(*device));
             assert!(!counted_on, "no call counts on a device that is not here");
         }
+        let is_owned = |timer: &Timer| match timer {
+            Timer::Call(call) => self.board.calls.contains_key(call),
+            Timer::Token(device) => self.board.devices.contains_key(device),
+            Timer::Forget(call) => self.board.past.contains_key(call),
+        };
+        assert!(self.board.timers.iter().all(|(_, timer)| is_owned(timer)), "a deadline goes with what it is for");
         let here: HashSet<DeviceId> = self.board.devices.keys().copied().collect();
         assert_eq!(here, self.joined);
         let online: HashSet<UserId> = self.joined.iter().map(|device| self.user_of(*device)).collect();
