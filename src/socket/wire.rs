@@ -209,6 +209,10 @@ impl Failure {
         };
         Self { error: error.to_string(), code: wire_code(error), retry_after_ms }
     }
+
+    pub(super) fn is_rate_limited(&self) -> bool {
+        self.retry_after_ms.is_some()
+    }
 }
 
 #[derive(Serialize)]

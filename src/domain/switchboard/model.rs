@@ -275,7 +275,10 @@ impl World {
             Timer::Token(device) => self.board.devices.contains_key(device),
             Timer::Forget(call) => self.board.past.contains_key(call),
         };
-        assert!(self.board.timers.iter().all(|(_, timer)| is_owned(timer)), "a deadline goes with what it is for");
+        assert!(
+            self.board.timers.iter().all(|(_, timer)| is_owned(timer)),
+            "a deadline goes with what it is for"
+        );
         let here: HashSet<DeviceId> = self.board.devices.keys().copied().collect();
         assert_eq!(here, self.joined);
         let online: HashSet<UserId> = self.joined.iter().map(|device| self.user_of(*device)).collect();
