@@ -2,8 +2,9 @@
 
 use super::Sockets;
 use super::connection::{Connection, Identity, Phase};
+use super::inbound::Inbound;
+use super::outbound::{Failure, Reply};
 use super::outbox::Item;
-use super::wire::{Failure, Inbound, Reply};
 use crate::error::{Error, Result};
 use futures_util::FutureExt;
 use socketioxide::adapter::LocalAdapter;

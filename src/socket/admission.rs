@@ -3,8 +3,9 @@
 use super::Sockets;
 use super::adapter::{self, Reception};
 use super::connection::{Connection, Identity, Phase};
+use super::inbound::{Inbound, Join, JoinPresence};
+use super::outbound::{Failure, Reply};
 use super::outbox::{Item, Line};
-use super::wire::{Failure, Inbound, Join, JoinPresence, Reply};
 use crate::auth::token::Claims;
 use crate::domain::ids::DeviceId;
 use crate::domain::presence::PresenceMode;
@@ -44,7 +45,7 @@ pub(super) struct Refused(Error);
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(super::wire::wire_code(&self.0))
+        f.write_str(super::outbound::wire_code(&self.0))
     }
 }
 

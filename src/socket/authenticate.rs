@@ -3,7 +3,8 @@
 use super::Sockets;
 use super::adapter::{answer, begin_waiting, now_or_later};
 use super::connection::{Connection, Identity};
-use super::wire::{Authenticate, Inbound, Reply};
+use super::inbound::{Authenticate, Inbound};
+use super::outbound::Reply;
 use crate::domain::ids::DeviceId;
 use crate::error::{Error, Result};
 use std::sync::Arc;

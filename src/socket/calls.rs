@@ -3,10 +3,8 @@
 use super::Sockets;
 use super::adapter::{answer, begin_waiting};
 use super::connection::{Connection, Identity};
-use super::wire::{
-    self, AcceptCall, CallUser, ChangeMedia, IceCandidate, Inbound, OfCall, Renegotiate, Reply as Body,
-    Sender,
-};
+use super::inbound::{AcceptCall, CallUser, ChangeMedia, IceCandidate, Inbound, OfCall, Renegotiate, Sender};
+use super::outbound::{self, Reply as Body};
 use crate::auth::token::Claims;
 use crate::domain::ids::{DeviceId, UserId};
 use crate::domain::media::{BadMedia, CallType, Candidate, Description, SdpType};
@@ -123,7 +121,7 @@ fn is(from: &Sender, me: &Claims) -> bool {
 }
 
 fn called(reply: Reply) -> Body {
-    Body::With(json!({ "callId": reply.call, "status": wire::dial_status(reply.status) }))
+    Body::With(json!({ "callId": reply.call, "status": outbound::dial_status(reply.status) }))
 }
 
 fn bad_media(field: &'static str, bad: BadMedia) -> Error {

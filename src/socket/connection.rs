@@ -1,7 +1,7 @@
 //! One socket, from its CONNECT to its end.
 
+use super::inbound::Inbound;
 use super::outbox::Line;
-use super::wire::Inbound;
 use crate::auth::token::Claims;
 use crate::domain::ids::DeviceId;
 use crate::domain::message::Party;

@@ -4,7 +4,7 @@
 //! sender at a time empties a line, so the order of the lock is the order on the wire. When socketioxide's buffer is
 //! full the rest waits here; a client that lets too much pile up has stopped reading and is cut.
 
-use super::wire::{self, Failure, Reply};
+use super::outbound::{self, Failure, Reply};
 use crate::domain::ids::DeviceId;
 use crate::domain::message::Message;
 use crate::domain::switchboard::Cut;
@@ -201,13 +201,13 @@ impl Line {
     fn attempt(&self, item: Item) -> Sent {
         let Some(socket) = self.socket.upgrade() else { return Sent::Gone };
         let result = match &item {
-            Item::Message(message) => wire::emit(&socket, message),
-            Item::Ack(id, reply) => wire::acknowledge(&socket, *id, reply),
+            Item::Message(message) => outbound::emit(&socket, message),
+            Item::Ack(id, reply) => outbound::acknowledge(&socket, *id, reply),
             Item::EventError { event, failure, call } => {
-                wire::emit_event_error(&socket, event, failure, call.as_deref())
+                outbound::emit_event_error(&socket, event, failure, call.as_deref())
             }
-            Item::JoinError(failure) => wire::emit_join_error(&socket, failure),
-            Item::Pong => wire::emit_pong(&socket),
+            Item::JoinError(failure) => outbound::emit_join_error(&socket, failure),
+            Item::Pong => outbound::emit_pong(&socket),
             Item::Cut(_) => Arc::clone(&socket).disconnect().map_err(SendError::Socket),
         };
         match (result, item) {
