@@ -6,6 +6,7 @@ use crate::http::Ask;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 use video_call_server::clock::Clock;
@@ -20,7 +21,7 @@ pub(crate) const PASSWORD: &str = "correct horse battery";
 pub(crate) struct TestApp {
     service: Option<Service>,
     pub(crate) address: SocketAddr,
-    pub(crate) database: TestDatabase,
+    pub(crate) database: Arc<TestDatabase>,
     pub(crate) clock: Clock,
 }
 
@@ -50,7 +51,7 @@ impl TestApp {
     }
 
     pub(crate) async fn start_on(
-        database: TestDatabase,
+        database: impl Into<Arc<TestDatabase>>,
         clock: Clock,
         adjust: impl FnOnce(&mut Config),
     ) -> Self {
@@ -62,12 +63,13 @@ impl TestApp {
             ..Config::for_tests()
         };
         adjust(&mut config);
+        let database = database.into();
         let service = Service::start(config, database.url.clone().into(), clock.clone()).await.unwrap();
         Self { address: service.address(), service: Some(service), database, clock }
     }
 
     /// Stops the server, and leaves its database.
-    pub(crate) async fn stop(mut self) -> TestDatabase {
+    pub(crate) async fn stop(mut self) -> Arc<TestDatabase> {
         let service = self.service.take().unwrap();
         timeout(PATIENCE, service.stop()).await.expect("the server to stop");
         self.database

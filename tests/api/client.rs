@@ -41,7 +41,8 @@ impl Inbox {
 
 impl Ear for Inbox {
     fn packet(&self, packet: &str) {
-        let json = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_else(|_| panic!("packet {packet}"));
+        let json =
+            |text: &str| serde_json::from_str::<Value>(text).unwrap_or_else(|_| panic!("packet {packet}"));
         let mut heard = self.heard();
         match packet.as_bytes() {
             [b'0', ..] => heard.session = json(&packet[1..])["sid"].as_str().map(ToOwned::to_owned),
@@ -191,6 +192,13 @@ impl Client {
         id
     }
 
+    /// Emits an event as it is written, and gives the acknowledgement.
+    pub(crate) async fn ack_raw(&self, event: &str) -> Value {
+        let id = self.last_ack.fetch_add(1, Ordering::Relaxed) + 1;
+        self.raw(&format!("42{id}{event}"));
+        self.acknowledged(id).await
+    }
+
     pub(crate) async fn acknowledged(&self, id: u64) -> Value {
         self.until("an acknowledgement", |heard| heard.acks.remove(&id)).await
     }
@@ -271,7 +279,9 @@ impl Client {
                 changed.await;
             }
         });
-        found.await.unwrap_or_else(|_| panic!("{} waited for {what}; heard {:?}", self.name, self.inbox.heard()))
+        found
+            .await
+            .unwrap_or_else(|_| panic!("{} waited for {what}; heard {:?}", self.name, self.inbox.heard()))
     }
 }
 

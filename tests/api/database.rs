@@ -28,7 +28,8 @@ struct Cluster {
 
 impl Cluster {
     fn find() -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let private = match std::env::var("TEST_DATABASE_URL") {
             Ok(_) => None,
             Err(_) => Some(runtime.block_on(Database::throwaway(&new_folder())).unwrap()),
@@ -55,7 +56,8 @@ fn new_folder() -> PathBuf {
 fn forget_earlier_runs() {
     for entry in fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let dead = name.strip_prefix(FOLDER).is_some_and(|pid| !PathBuf::from(format!("/proc/{pid}")).exists());
+        let dead =
+            name.strip_prefix(FOLDER).is_some_and(|pid| !PathBuf::from(format!("/proc/{pid}")).exists());
         if dead && PathBuf::from("/proc/self").exists() {
             let _ = fs::remove_dir_all(entry.path());
         }
@@ -65,7 +67,8 @@ fn forget_earlier_runs() {
 /// Migrates once; the name tells by which migrations, so that a later run on the same PostgreSQL finds it.
 async fn prepare_template(url: &str) -> String {
     let mut hasher = DefaultHasher::new();
-    let mut files: Vec<_> = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations")).unwrap().collect();
+    let mut files: Vec<_> =
+        fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations")).unwrap().collect();
     files.sort_by_key(|file| file.as_ref().unwrap().file_name());
     files.into_iter().for_each(|file| fs::read(file.unwrap().path()).unwrap().hash(&mut hasher));
     let template = format!("vcs_template_{:016x}", hasher.finish());
@@ -118,8 +121,16 @@ impl TestDatabase {
         admin.close().await.unwrap();
     }
 
-    pub(crate) fn pool(&self) -> &PgPool {
-        &self.pool
+    /// Cuts every connection and lets nobody in: to its clients, the database is away.
+    pub(crate) async fn go_away(&self) {
+        let name = &self.name;
+        Self::as_admin(&format!("alter database {name} allow_connections false")).await;
+        let cut = "select pg_terminate_backend(pid) from pg_stat_activity where datname";
+        Self::as_admin(&format!("{cut} = '{name}'")).await;
+    }
+
+    pub(crate) async fn come_back(&self) {
+        Self::as_admin(&format!("alter database {} allow_connections true", self.name)).await;
     }
 
     /// What a statement that must work answers, row by row.

@@ -81,7 +81,8 @@ impl Answer {
 
     /// The status and, for a failure, its code.
     pub(crate) fn outcome(&self) -> (u16, String) {
-        let code = if self.status < 400 { String::new() } else { self.json()["code"].as_str().unwrap().into() };
+        let code =
+            if self.status < 400 { String::new() } else { self.json()["code"].as_str().unwrap().into() };
         (self.status, code)
     }
 

@@ -12,8 +12,16 @@
 )]
 
 mod app;
+mod bad_events;
+mod bad_rest;
 mod client;
+mod constraints;
 mod database;
+mod durability;
 mod http;
+mod races;
 mod seed;
+mod shutdown;
+mod strangers;
+mod time;
 mod transport;
