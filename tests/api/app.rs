@@ -68,6 +68,11 @@ impl TestApp {
         Self { address: service.address(), service: Some(service), database, clock }
     }
 
+    /// One that runs in a process of its own.
+    pub(crate) fn elsewhere(address: SocketAddr, database: Arc<TestDatabase>) -> Self {
+        Self { service: None, address, database, clock: Clock::machine() }
+    }
+
     /// Stops the server, and leaves its database.
     pub(crate) async fn stop(mut self) -> Arc<TestDatabase> {
         let service = self.service.take().unwrap();

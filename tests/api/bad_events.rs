@@ -226,10 +226,10 @@ async fn a_frame_that_cannot_be_read_ends_its_own_connection_at_most() {
         &long,
         &nested,
     ];
-    for frame in frames {
-        let eve = app.user(&format!("eve{}", frame.len())).await;
+    for (number, frame) in frames.into_iter().enumerate() {
+        let eve = app.user(&format!("eve{number}")).await;
         eve.raw(frame);
-        drop(eve);
+        eve.answers_or_ends().await;
     }
     let call = alice.talk(&bob).await;
     alice.hang_up(&call, &bob).await;

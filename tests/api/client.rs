@@ -245,6 +245,13 @@ impl Client {
         assert_eq!(self.heard().await, [], "{} should hear nothing", self.name);
     }
 
+    /// Waits until what was sent so far has had its effect: the socket answers, or it is gone.
+    pub(crate) async fn answers_or_ends(&self) {
+        let id = self.emit_with_ack("ping", &Value::Null);
+        let done = |heard: &mut Heard| (heard.closed || heard.acks.remove(&id).is_some()).then_some(());
+        self.until("an answer or the end", done).await;
+    }
+
     /// Waits for the server to end the connection.
     pub(crate) async fn ended(&self) -> End {
         self.until("the end of the connection", |heard| heard.closed.then_some(())).await;

@@ -121,6 +121,20 @@ impl TestDatabase {
         admin.close().await.unwrap();
     }
 
+    /// The same as another role, on a connection of its own.
+    pub(crate) async fn try_as(&self, role: &str, sql: &str) -> sqlx::Result<()> {
+        let mut connection = PgConnection::connect(&self.url).await?;
+        run(&mut connection, &format!("set role {role}")).await;
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.map(|_| ())
+    }
+
+    /// What logs in to it, if that is a password.
+    pub(crate) fn password(&self) -> Option<String> {
+        let (_, rest) = self.url.split_once("//")?;
+        let (user, _) = rest.split_once('@')?;
+        user.split_once(':').map(|(_, password)| password.to_owned())
+    }
+
     /// Cuts every connection and lets nobody in: to its clients, the database is away.
     pub(crate) async fn go_away(&self) {
         let name = &self.name;
