@@ -60,7 +60,8 @@ impl Ear for Inbox {
                 heard.acks.insert(packet[2..body].parse().unwrap(), reply[0].take());
             }
             [b'4', b'4', ..] => {
-                heard.connected = Some(Err(json(&packet[2..])["message"].as_str().unwrap().to_owned()));
+                let body = packet.find('{').unwrap();
+                heard.connected = Some(Err(json(&packet[body..])["message"].as_str().unwrap().to_owned()));
             }
             // Engine.IO's close and noop.
             b"1" | b"6" => {}
