@@ -119,9 +119,12 @@ impl TestApp {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         });
-        if found.await.is_err() {
-            panic!("waited for {condition}; calls: {:#?}", self.database.rows("select * from calls").await);
-        }
+        let in_time = found.await.is_ok();
+        assert!(
+            in_time,
+            "waited for {condition}; calls: {:#?}",
+            self.database.rows("select * from calls").await
+        );
     }
 
     /// The row of a call that is over.

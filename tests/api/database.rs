@@ -70,7 +70,9 @@ async fn prepare_template(url: &str) -> String {
     let mut files: Vec<_> =
         fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations")).unwrap().collect();
     files.sort_by_key(|file| file.as_ref().unwrap().file_name());
-    files.into_iter().for_each(|file| fs::read(file.unwrap().path()).unwrap().hash(&mut hasher));
+    for file in files {
+        fs::read(file.unwrap().path()).unwrap().hash(&mut hasher);
+    }
     let template = format!("vcs_template_{:016x}", hasher.finish());
     let mut admin = PgConnection::connect(url).await.unwrap();
     let known = "select exists (select from pg_database where datname = $1)";

@@ -1,4 +1,5 @@
 //! Deadlines, on a clock that is held: to the millisecond, and at once.
+#![expect(clippy::unchecked_time_subtraction, reason = "of constants that anybody can compare")]
 
 use crate::app::TestApp;
 use crate::client::{Client, End, accept, offer};
