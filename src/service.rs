@@ -28,6 +28,9 @@ const POOL_SIZE: u32 = 10;
 /// Of the time for a shutdown, what the connections may take before they are cut.
 const DRAIN_SHARE: u32 = 2;
 
+/// How long the end of a call gets to reach its parties: closing discards what a polling client has not fetched yet.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
 /// Why the server does not start, in one line.
 pub type StartError = Box<dyn Error + Send + Sync>;
 
@@ -96,14 +99,15 @@ impl Service {
     /// Takes at most `SHUTDOWN_TIMEOUT`.
     pub async fn stop(self) {
         let deadline = Instant::now() + self.app.config.shutdown_timeout;
-        tracing::info!(
-            calls = self.app.live.active_calls(),
-            users = self.app.live.active_users(),
-            "shutting down"
-        );
+        let (calls, users) = (self.app.live.active_calls(), self.app.live.active_users());
+        tracing::info!(calls, users, "shutting down");
         self.app.draining.store(true, Ordering::Relaxed);
-        self.stop_serving.cancel();
         self.app.live.shut_down();
+        if calls > 0 {
+            let share = self.app.config.shutdown_timeout / (2 * DRAIN_SHARE);
+            tokio::time::sleep(LAST_WORDS.min(share)).await;
+        }
+        self.stop_serving.cancel();
         // An Engine.IO close, not a Socket.IO disconnect: after it, the official client connects again by itself.
         let _ = timeout_at(deadline, async {
             self.io.close().await;

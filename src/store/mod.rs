@@ -44,10 +44,11 @@ impl From<sqlx::Error> for Error {
 /// Whether the failure is the database's absence (or its being overloaded), rather than something wrong with the statement.
 pub(crate) fn is_away(error: &sqlx::Error) -> bool {
     if let sqlx::Error::Database(error) = error {
-        // 08 connection, 53 resources, 57 operator intervention (shutdown, statement timeout), 55 lock not available,
-        // 25006 read-only
+        // 08 connection, 53 resources, 57 operator intervention (shutdown, statement timeout), 55 lock not available or
+        // no connections allowed, 3D the database was renamed or dropped, 28 its password was changed, 25006 read-only
         return error.code().is_some_and(|code| {
-            ["08", "53", "57", "55"].iter().any(|class| code.starts_with(class)) || code == "25006"
+            ["08", "53", "57", "55", "3D", "28"].iter().any(|class| code.starts_with(class))
+                || code == "25006"
         });
     }
     matches!(

@@ -117,7 +117,7 @@ impl Cluster<'_> {
         let mut running = single.spawn().during("run", &self.binaries.postgres())?;
         if let Some(mut stdin) = running.stdin.take() {
             // If it ends early, its exit status says so.
-            let _ = stdin.write_all(statements(credentials).as_bytes()).await;
+            let _ = stdin.write_all(statements(credentials, self.durability).as_bytes()).await;
         }
         let output = within(dir, running.wait_with_output()).await?;
         if output.status.success() {
@@ -130,12 +130,13 @@ impl Cluster<'_> {
     }
 }
 
-/// One statement a line, as PostgreSQL without a server reads them.
-fn statements(credentials: &Credentials) -> String {
+/// One statement a line, as PostgreSQL without a server reads them. Tests try out roles; elsewhere there is but ours.
+fn statements(credentials: &Credentials, durability: Durability) -> String {
     let password = credentials.password.expose_secret();
+    let rights = if durability == Durability::Throwaway { "createdb createrole" } else { "createdb" };
     format!(
         "do $$ begin if not exists (select from pg_roles where rolname = '{NAME}') then create role {NAME}; end if; end $$\n\
-         alter role {NAME} login createdb password '{password}'\n"
+         alter role {NAME} login {rights} password '{password}'\n"
     )
 }
 

@@ -1,0 +1,31 @@
+//! The server from outside: HTTP and Socket.IO to a real listener, rows in a real PostgreSQL.
+//!
+//! With nothing configured, one private PostgreSQL serves the whole run and is gone with it; `TEST_DATABASE_URL` names
+//! another. Each test has a database and a server of its own, and holds the clock still where time matters.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and reads tables that the server never reads"
+)]
+
+mod app;
+mod bad_events;
+mod bad_rest;
+mod client;
+mod constraints;
+mod database;
+mod durability;
+mod history_docs;
+mod http;
+mod limits;
+mod process;
+mod races;
+mod seed;
+mod sessions;
+mod shutdown;
+mod strangers;
+mod time;
+mod transport;
