@@ -107,7 +107,7 @@ const CASES = (w) => [
 
   // Events that do not exist
   ...['admin', 'message', '', ' ', '__proto__', 'constructor', 'toString', 'CALL_USER', 'call_user ', 'incoming_call', 'call_ended',
-    'users_updated', 'join_success', 'disconnected', 'x'.repeat(5_000), '\0', 'пинг'].map((event) => [
+    'users_updated', 'join_success', 'disconnected', 'x'.repeat(5_000), 'пинг'].map((event) => [
     `an event named ${JSON.stringify(event.slice(0, 20))}`, UNKNOWN, event, { callId: w.callOfOthers }]),
 ];
 
@@ -292,6 +292,20 @@ for (const transport of TRANSPORTS) {
       const reply = await within(PATIENCE, 'the acknowledgement 7', raw.message((text) => text.startsWith('37[')));
       assert.deepEqual(JSON.parse(reply.slice(2))[0].code, 'not_joined');
       raw.close();
+    });
+
+    test('an event whose name needs an escape is an undecodable frame: it costs the sender the connection, and nobody else', async (t) => {
+      const { mallory, w, undisturbed } = await world(t, transport);
+      for (const name of ['\0', '"', '\n', '\\']) {
+        await undisturbed(async () => {
+          const client = await server.device(t, mallory.user, { transport });
+          client.emitForAck(name, { callId: w.callOfOthers });
+          await client.once('disconnect');
+          assert.deepEqual(client.heard('ack', 'event_error'), [], JSON.stringify(name));
+        });
+      }
+      await mallory.roundTrip();
+      await othersCanCall(t);
     });
 
     test('three refused CONNECTs end the connection', async (t) => {

@@ -29,6 +29,9 @@ const STANDS_IN_EVERY_PASSWORD = 'never-to-be-logged';
 export const JWT_SECRET = 'a secret of the client tests, forty bytes long';
 export const ORIGIN = 'http://localhost:5173';
 
+/** For `connect`: the handshake carries no token. (Not undefined, which would ask for the default.) */
+export const NO_TOKEN = null;
+
 const UNLIMITED = {
   LOGIN_RATE_PER_MINUTE: '0',
   API_RATE_PER_MINUTE: '0',
@@ -293,7 +296,7 @@ export class Server {
     return this.#keep({ ...user, token: body.token, refreshToken: body.refreshToken });
   }
 
-  /** A client on its way; it leaves when the test ends. `auth` defaults to the user's token. */
+  /** A client on its way; it leaves when the test ends. `auth` defaults to the user's token; `NO_TOKEN` is none. */
   connect(t, user, { url = this.url, auth = user && { token: user.token }, ...options } = {}) {
     const client = new Client(url, { label: user?.username, user, auth, ...options });
     t.after(() => client.leave());
