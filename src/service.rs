@@ -27,6 +27,9 @@ use tokio_util::sync::CancellationToken;
 const POOL_SIZE: u32 = 10;
 /// Of the time for a shutdown, what the connections may take before they are cut.
 const DRAIN_SHARE: u32 = 2;
+/// How long clients may take to fetch the end of their calls: who uses long-polling is always between two requests
+/// now and then, and would find the door shut.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Why the server does not start, in one line.
 pub type StartError = Box<dyn Error + Send + Sync>;
@@ -102,8 +105,12 @@ impl Service {
             "shutting down"
         );
         self.app.draining.store(true, Ordering::Relaxed);
-        self.stop_serving.cancel();
+        let somebody_is_here = self.app.live.active_users() > 0;
         self.app.live.shut_down();
+        if somebody_is_here {
+            tokio::time::sleep(FAREWELL.min(self.app.config.shutdown_timeout / 4)).await;
+        }
+        self.stop_serving.cancel();
         // An Engine.IO close, not a Socket.IO disconnect: after it, the official client connects again by itself.
         let _ = timeout_at(deadline, async {
             self.io.close().await;
@@ -126,5 +133,5 @@ impl Service {
 /// The allowance of one user: a third of a minute's worth at once.
 fn call_rate(per_minute: u32) -> Option<Rate> {
     (per_minute > 0)
-        .then(|| Rate { burst: (per_minute / 3).max(1), period: Duration::from_secs(60) / per_minute })
+        .then(|| Rate { burst: (per_minute / 3).max(1), period: Duration::from_mins(1) / per_minute })
 }
