@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Socket as Engine } from 'engine.io-client';
-import { CODES, NOBODY, PATIENCE, Server, TRANSPORTS, answer, assertFailure, candidate, establish, nobodyHears, offer, ring, within } from './harness.mjs';
+import { CODES, NOBODY, PATIENCE, Server, TRANSPORTS, answer, assertFailure, candidate, establish, eventually, nobodyHears, offer, ring, within } from './harness.mjs';
 
 const INVALID = ['validation_failed'];
 const INVALID_OR_ABSENT = ['validation_failed', 'not_found'];
@@ -310,7 +310,11 @@ for (const transport of TRANSPORTS) {
 
     test('three refused CONNECTs end the connection', async (t) => {
       const raw = await rawSocket(t, transport);
-      for (let n = 0; n < 3; n += 1) raw.send('0{"token":"nonsense"}');
+      for (let n = 0; n < 3; n += 1) {
+        // A CONNECT that comes while another is being decided is ignored.
+        await eventually(`${n} refusals`, () => (raw.heard.filter((text) => text.startsWith('4{')).length === n ? true : undefined));
+        raw.send('0{"token":"nonsense"}');
+      }
       await within(PATIENCE, 'the end of the connection after three refused CONNECTs', raw.end);
     });
   });
@@ -385,5 +389,5 @@ async function rawSocket(t, transport, token) {
     await within(PATIENCE, 'the CONNECT packet', message((text) => text.startsWith('0{')));
   }
   const pong = message((text) => text.startsWith('2["pong"'));
-  return { send: (text) => engine.send(text), close: () => engine.close(), message, end, pongOrEnd: Promise.race([pong, end]) };
+  return { send: (text) => engine.send(text), close: () => engine.close(), heard, message, end, pongOrEnd: Promise.race([pong, end]) };
 }
