@@ -120,15 +120,6 @@ impl Connection {
         self.0.gate.close_request(self.0.request);
     }
 
-    /// Closes after `delay`, so that a last packet can leave first.
-    pub(crate) fn close_after(&self, delay: Duration) {
-        let connection = self.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(delay).await;
-            connection.close();
-        });
-    }
-
     /// Closes every TCP connection that carries the Engine.IO session `sid`, this one included, and refuses it from
     /// now on.
     ///
