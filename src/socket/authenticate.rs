@@ -31,7 +31,7 @@ impl Sockets {
     async fn renew(&self, device: DeviceId, identity: &Identity, event: &Inbound) -> Result<()> {
         let wanted: Authenticate = event.parse()?;
         let claims = self.app.tokens.verify(&wanted.token, self.app.clock.now())?;
-        if claims.user != identity.user.id || claims.session != identity.session {
+        if (claims.user, claims.session) != (identity.claims.user, identity.claims.session) {
             return Err(Error::IdentityMismatch);
         }
         self.app.sessions.check(&claims).await?;

@@ -76,6 +76,11 @@ impl Drop for Handling {
     }
 }
 
+/// A client over its rate that does not read either is told once, not for each event.
+fn is_refusal_of_rate(item: &Item) -> bool {
+    matches!(item, Item::EventError { failure, .. } if failure.is_rate_limited())
+}
+
 /// What became of an attempt to send.
 enum Sent {
     Yes,
@@ -116,6 +121,9 @@ impl Line {
 
     fn push(&self, item: Item) {
         let mut queue = self.queue();
+        if is_refusal_of_rate(&item) && queue.items.back().is_some_and(is_refusal_of_rate) {
+            return;
+        }
         // Nothing follows the end.
         let end = queue.items.pop_back_if(|last| matches!(last, Item::Cut(_)));
         queue.items.push_back(item);
@@ -163,12 +171,12 @@ impl Line {
             let item = {
                 let mut queue = self.queue();
                 let may_end = queue.handling == 0;
-                match queue.items.pop_front_if(|item| may_end || !matches!(item, Item::Cut(_))) {
-                    Some(item) => item,
-                    None => {
-                        queue.busy = false;
-                        return true;
-                    }
+                if let Some(item) = queue.items.pop_front_if(|item| may_end || !matches!(item, Item::Cut(_)))
+                {
+                    item
+                } else {
+                    queue.busy = false;
+                    return true;
                 }
             };
             match self.attempt(item) {

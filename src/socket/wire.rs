@@ -57,11 +57,15 @@ impl<'de: 'a, 'a> Deserialize<'de> for Frame<'a> {
 }
 
 impl Inbound {
-    /// An event packet's text; `None` if it is not one.
-    pub(super) fn read(value: &Value, ack: Option<i64>) -> Option<Self> {
-        let Value::Str(text, _) = value else { return None };
-        let frame: Frame = serde_json::from_str(text.as_str()).ok()?;
-        Some(Self { event: frame.event.into_owned(), payload: frame.payload.map(ToOwned::to_owned), ack })
+    /// An event packet's text. What is broken behind the event's name has neither name nor payload.
+    pub(super) fn read(value: &Value, ack: Option<i64>) -> Self {
+        let text = if let Value::Str(text, _) = value { text.as_str() } else { "" };
+        match serde_json::from_str::<Frame>(text) {
+            Ok(frame) => {
+                Self { event: frame.event.into_owned(), payload: frame.payload.map(ToOwned::to_owned), ack }
+            }
+            Err(_) => Self { event: String::new(), payload: None, ack },
+        }
     }
 
     /// The payload as a command.
@@ -204,6 +208,10 @@ impl Failure {
             None
         };
         Self { error: error.to_string(), code: wire_code(error), retry_after_ms }
+    }
+
+    pub(super) fn is_rate_limited(&self) -> bool {
+        self.retry_after_ms.is_some()
     }
 }
 

@@ -148,10 +148,7 @@ before(async () => {
   server = await Server.start();
   limited = await Server.start({ EVENT_RATE_PER_SECOND: '30', CALL_RATE_PER_MINUTE: '30' });
 });
-after(async () => {
-  await server.dispose();
-  await limited.dispose();
-});
+after(() => Server.dispose(server, limited));
 
 /** Two others who know nothing of all this can still have a call. */
 async function othersCanCall(t) {

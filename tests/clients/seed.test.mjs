@@ -7,7 +7,7 @@ import { Server, UUID, answer, candidate, nobodyHears, offer } from './harness.m
 
 let server;
 before(async () => { server = await Server.start(); });
-after(() => server.dispose());
+after(() => Server.dispose(server));
 
 /** The login form of the front-end. */
 async function login({ username, password }) {
@@ -148,7 +148,7 @@ test('nobody outside a call hears of it', async (t) => {
 describe('the demo server\'s accounts', () => {
   let like;
   before(async () => { like = await Server.start({ REGISTRATION: 'on_login' }); });
-  after(() => like.dispose());
+  after(() => Server.dispose(like));
   const enterAs = (username, password) => like.http('/api/login', { method: 'POST', json: { username, password } });
 
   test('with REGISTRATION=on_login a login with an unknown name makes the account, and its password holds from then on', async () => {
