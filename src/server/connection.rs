@@ -120,15 +120,6 @@ impl Connection {
         self.0.gate.close_request(self.0.request);
     }
 
-    /// Closes after `delay`, so that a last packet can leave first.
-    pub(crate) fn close_after(&self, delay: Duration) {
-        let connection = self.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(delay).await;
-            connection.close();
-        });
-    }
-
     /// Closes every TCP connection that carries the Engine.IO session `sid`, this one included, and refuses it from
     /// now on.
     ///
@@ -286,7 +277,7 @@ mod tests {
         let entry = Registry::new(Limits::default()).admit(IpAddr::V4(Ipv4Addr::LOCALHOST), &gate).unwrap();
         let mut stream = GatedStream::new(tcp, entry, gate);
 
-        let block = [0_u8; 65536];
+        let block = vec![0_u8; 65536];
         let mut written = 0;
         while let Some(more) = stream.write(&block).now_or_never() {
             written += more.unwrap();

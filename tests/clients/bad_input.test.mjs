@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Socket as Engine } from 'engine.io-client';
-import { CODES, NOBODY, PATIENCE, Server, TRANSPORTS, answer, assertFailure, candidate, establish, nobodyHears, offer, ring, within } from './harness.mjs';
+import { CODES, NOBODY, PATIENCE, Server, TRANSPORTS, answer, assertFailure, candidate, establish, eventually, nobodyHears, offer, ring, within } from './harness.mjs';
 
 const INVALID = ['validation_failed'];
 const INVALID_OR_ABSENT = ['validation_failed', 'not_found'];
@@ -107,7 +107,7 @@ const CASES = (w) => [
 
   // Events that do not exist
   ...['admin', 'message', '', ' ', '__proto__', 'constructor', 'toString', 'CALL_USER', 'call_user ', 'incoming_call', 'call_ended',
-    'users_updated', 'join_success', 'disconnected', 'x'.repeat(5_000), '\0', 'пинг'].map((event) => [
+    'users_updated', 'join_success', 'disconnected', 'x'.repeat(5_000), 'пинг'].map((event) => [
     `an event named ${JSON.stringify(event.slice(0, 20))}`, UNKNOWN, event, { callId: w.callOfOthers }]),
 ];
 
@@ -291,9 +291,27 @@ for (const transport of TRANSPORTS) {
       raw.close();
     });
 
+    test('an event whose name needs an escape is an undecodable frame: it costs the sender the connection, and nobody else', async (t) => {
+      const { mallory, w, undisturbed } = await world(t, transport);
+      for (const name of ['\0', '"', '\n', '\\']) {
+        await undisturbed(async () => {
+          const client = await server.device(t, mallory.user, { transport });
+          client.emitForAck(name, { callId: w.callOfOthers });
+          await client.once('disconnect');
+          assert.deepEqual(client.heard('ack', 'event_error'), [], JSON.stringify(name));
+        });
+      }
+      await mallory.roundTrip();
+      await othersCanCall(t);
+    });
+
     test('three refused CONNECTs end the connection', async (t) => {
       const raw = await rawSocket(t, transport);
-      for (let n = 0; n < 3; n += 1) raw.send('0{"token":"nonsense"}');
+      for (let n = 0; n < 3; n += 1) {
+        // A CONNECT that comes while another is being decided is ignored.
+        await eventually(`${n} refusals`, () => (raw.heard.filter((text) => text.startsWith('4{')).length === n ? true : undefined));
+        raw.send('0{"token":"nonsense"}');
+      }
       await within(PATIENCE, 'the end of the connection after three refused CONNECTs', raw.end);
     });
   });
@@ -368,5 +386,5 @@ async function rawSocket(t, transport, token) {
     await within(PATIENCE, 'the CONNECT packet', message((text) => text.startsWith('0{')));
   }
   const pong = message((text) => text.startsWith('2["pong"'));
-  return { send: (text) => engine.send(text), close: () => engine.close(), message, end, pongOrEnd: Promise.race([pong, end]) };
+  return { send: (text) => engine.send(text), close: () => engine.close(), heard, message, end, pongOrEnd: Promise.race([pong, end]) };
 }

@@ -109,6 +109,11 @@ export class Client {
     }
   }
 
+  /** From here on `once` waits for what is still to come: for what earlier events could be taken for. */
+  forget() {
+    for (const entry of this.events) entry.taken = true;
+  }
+
   /** What came under these names, in order: first arguments, taken or not. */
   heard(...names) {
     return this.events.filter((e) => names.includes(e.event)).map((e) => e.args[0]);

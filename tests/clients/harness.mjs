@@ -255,7 +255,9 @@ export class Server {
 
   /** Rows, as an admin reads them. */
   async query(sql, values) {
-    this.#pool ??= new pg.Pool({ connectionString: this.database.url, max: 2, connectionTimeoutMillis: PATIENCE });
+    this.#pool ??= new pg.Pool({ connectionString: this.database.url, max: 2, connectionTimeoutMillis: PATIENCE })
+      // The pool's end does not wait for its connections, and dropping the database cuts one that is still there.
+      .on('connect', (client) => client.on('error', () => {}));
     return (await this.#pool.query(sql, values)).rows;
   }
 
@@ -314,7 +316,7 @@ export class Server {
     return this.#keep({ ...user, token: body.token, refreshToken: body.refreshToken });
   }
 
-  /** A client on its way; it leaves when the test ends. `auth` defaults to the user's token. */
+  /** A client on its way; it leaves when the test ends. `auth` defaults to the user's token; `{}` is none. */
   connect(t, user, { url = this.url, auth = user && { token: user.token }, ...options } = {}) {
     const client = new Client(url, { label: user?.username, user, auth, ...options });
     t.after(() => client.leave());
