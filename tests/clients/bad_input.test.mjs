@@ -119,6 +119,7 @@ const FRAMES = {
   'an event without a name': '2[null]',
   'an event with a number for a name': '2[1,2,3]',
   'an event without anything': '2',
+  'an event with an escape in its name': '2["\\u0000"]',
   'a reserved event': '2["connect"]',
   'a forged disconnect event': '2["disconnect","io server disconnect"]',
   'a huge acknowledgement id': '299999999999999999999999["ping"]',

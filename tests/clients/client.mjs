@@ -109,9 +109,14 @@ export class Client {
     }
   }
 
-  /** From here on `once` waits for what is still to come: for what earlier events could be taken for. */
-  forget() {
-    for (const entry of this.events) entry.taken = true;
+  /** Like `once`, for news that replaces what was told before: those that came earlier are out of date and taken as well. */
+  async until(event, wanted, ms) {
+    const found = await this.once(event, wanted, ms);
+    for (const entry of this.events) {
+      if (entry.event === event) entry.taken = true;
+      if (entry.args[0] === found) break;
+    }
+    return found;
   }
 
   /** What came under these names, in order: first arguments, taken or not. */

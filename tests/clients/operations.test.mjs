@@ -7,8 +7,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import pg from 'pg';
 import { Cable } from './proxy.mjs';
-import { JWT_SECRET, ORIGIN, Server, answer, candidate, establish, eventually, freePort, offer, ring, run } from './harness.mjs';
+import { JWT_SECRET, ORIGIN, PATIENCE, Server, answer, candidate, establish, eventually, freePort, nobodyHears, offer, ring, run } from './harness.mjs';
 
 /** A server for one test that reaches its database over a cable. */
 async function wired(t, env) {
@@ -30,6 +31,52 @@ async function wired(t, env) {
 const health = async (server) => (await server.http('/health')).body;
 const outage = (server) => eventually('/health to say that the database is down', async () =>
   ((await health(server)).database === 'down' ? true : undefined), 20_000);
+
+describe('while PostgreSQL is slow', () => {
+  /** Nothing can be written to `calls` until the returned function is called. */
+  async function hold(t, server) {
+    const admin = new pg.Client({ connectionString: server.database.url, connectionTimeoutMillis: PATIENCE });
+    await admin.connect();
+    let open = true;
+    const release = async () => {
+      if (open) await admin.end();
+      open = false;
+    };
+    t.after(release);
+    await admin.query('begin');
+    await admin.query('lock table calls in exclusive mode');
+    return release;
+  }
+
+  test('a call rings as soon as its row is committed, and not before', async (t) => {
+    const server = await Server.during(t);
+    const [alice, bob] = await server.devices(t, 'websocket', 'alice', 'bob');
+    const release = await hold(t, server);
+    await nobodyHears([alice, bob], ['ack', 'call_status', 'incoming_call'], async () => {
+      alice.emitForAck('call_user', { to: bob.id, callType: 'video', offer: offer() });
+      await alice.roundTrip();
+    });
+    await release();
+    const { callId, status } = await alice.once('ack');
+    assert.equal(status, 'ringing');
+    await bob.once('incoming_call', { callId });
+    await alice.once('call_status', { callId, status: 'ringing' });
+    await bob.ok('reject_call', { callId });
+    await server.row(callId, 'rejected');
+  });
+
+  test('a call does not wait for it longer than a moment, and its row comes later', async (t) => {
+    const server = await Server.during(t);
+    const [alice, bob] = await server.devices(t, 'websocket', 'alice', 'bob');
+    const release = await hold(t, server);
+    const callId = await ring(alice, bob);
+    await bob.ok('accept_call', { callId, answer: answer() });
+    await alice.ok('end_call', { callId });
+    assert.deepEqual(await server.query('select id from calls'), []);
+    await release();
+    assert.equal((await server.row(callId, 'completed')).end_reason, 'hangup');
+  });
+});
 
 describe('while PostgreSQL is away', () => {
   test('live calls and signalling go on, new calls ring, and all of it is in the rows when it is back', async (t) => {

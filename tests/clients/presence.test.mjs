@@ -23,13 +23,12 @@ for (const transport of TRANSPORTS) {
       assert.ok(has(alice)(alice.joined.onlineUsers), 'oneself is in it');
       const bob = await server.device(t, await server.register('bob'), { transport, join: { presence: 'full' } });
       assert.ok(has(alice)(bob.joined.onlineUsers) && has(bob)(bob.joined.onlineUsers));
-      const list = await alice.once('users_updated', has(bob));
+      const list = await alice.until('users_updated', has(bob));
       assert.deepEqual(list.find((row) => row.id === bob.id), {
         id: bob.id, username: bob.user.username, isOnline: true, socketId: bob.joined.socketId,
       });
-      alice.forget();
       bob.leave();
-      await alice.once('users_updated', lacks(bob));
+      await alice.until('users_updated', lacks(bob));
       assert.deepEqual(alice.heard('presence_delta'), []);
     });
 
@@ -38,15 +37,14 @@ for (const transport of TRANSPORTS) {
       const crowd = [];
       for (let n = 0; n < 20; n += 1) crowd.push(await server.register('crowd'));
       const devices = await Promise.all(crowd.map((user) => server.device(t, user, { transport, join: { presence: 'none' } })));
-      await alice.once('users_updated', (users) => crowd.every((user) => has(user)(users)));
-      alice.forget();
+      await alice.until('users_updated', (users) => crowd.every((user) => has(user)(users)));
       for (const device of devices) device.leave();
-      await alice.once('users_updated', (users) => crowd.every((user) => lacks(user)(users)));
+      await alice.until('users_updated', (users) => crowd.every((user) => lacks(user)(users)));
     });
 
     test('onlineUsers, users_updated and /api/online-users agree', async (t) => {
       const [alice, bob] = await server.devices(t, transport, 'alice', 'bob');
-      const told = await alice.once('users_updated', has(bob));
+      const told = await alice.until('users_updated', has(bob));
       const ours = (rows) => byId(rows.filter((row) => [alice.id, bob.id].includes(row.id)));
       assert.deepEqual(ours(bob.joined.onlineUsers), ours(await online(alice.user.token)));
       assert.deepEqual(ours(told), ours(await online(alice.user.token)));
@@ -126,7 +124,7 @@ for (const transport of TRANSPORTS) {
       const phone = await server.device(t, await server.register('alice'), { transport });
       const tablet = await server.device(t, phone.user, { transport });
       assert.notEqual(phone.joined.socketId, tablet.joined.socketId);
-      await watcher.once('users_updated', has(phone));
+      await watcher.until('users_updated', has(phone));
       const before = watcher.heard('users_updated').length;
       const rowsOf = async () => (await online(watcher.user.token)).filter((row) => row.id === phone.id);
       const shown = (device) => eventually(`the one row to show ${device.label}`, async () => {
@@ -138,21 +136,18 @@ for (const transport of TRANSPORTS) {
       await shown(phone);
       await watcher.roundTrip();
       assert.ok(watcher.heard('users_updated').slice(before).every(has(phone)), 'still online by the other device');
-      // The first list that lacks her is from before she came.
-      watcher.forget();
       phone.leave();
-      await watcher.once('users_updated', lacks(phone));
+      await watcher.until('users_updated', lacks(phone));
       assert.deepEqual(await rowsOf(), []);
     });
 
     test('being seen last is shown by the API once a user has gone', async (t) => {
       const [alice, bob] = await server.devices(t, transport, 'alice', 'bob');
-      await alice.once('users_updated', has(bob));
+      await alice.until('users_updated', has(bob));
       const me = async () => (await server.http('/api/me', { token: bob.user.token })).body;
       assert.equal((await me()).isOnline, true);
-      alice.forget();
       bob.leave();
-      await alice.once('users_updated', lacks(bob));
+      await alice.until('users_updated', lacks(bob));
       const gone = await eventually('lastSeen', async () => {
         const user = await me();
         return user.lastSeen ? user : undefined;
@@ -164,7 +159,7 @@ for (const transport of TRANSPORTS) {
 
     test('the id of a connection that others see is not the one that steers it', async (t) => {
       const [alice, bob] = await server.devices(t, transport, 'alice', 'bob');
-      await alice.once('users_updated', has(bob));
+      await alice.until('users_updated', has(bob));
       const seen = JSON.stringify([alice.joined, alice.events.map((e) => e.args), bob.joined, await online(bob.user.token)]);
       for (const client of [alice, bob]) {
         assert.ok(client.engineId && client.socket.id);

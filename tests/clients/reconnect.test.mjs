@@ -258,6 +258,8 @@ for (const transport of TRANSPORTS) {
       const [alice, bob, carol, dora] = await Promise.all(users.map((user) => frontEnd(t, server, user, { transport })));
       const talking = await establish(alice, bob);
       const ringing = await ring(carol, dora);
+      // The hardest moment: each poll has just been answered, and the next one is still on its way.
+      await Promise.all([alice, bob, carol, dora].map((client) => client.roundTrip()));
       await server.stop();
       for (const [callId, parties] of [[talking, [alice, bob]], [ringing, [carol, dora]]]) {
         for (const party of parties) {

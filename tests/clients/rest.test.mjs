@@ -547,11 +547,8 @@ describe('other origins', () => {
 });
 
 describe('rate limits', () => {
-  let strict;
-  before(async () => { strict = await Server.start({ LOGIN_RATE_PER_MINUTE: '5', API_RATE_PER_MINUTE: '20' }); });
-  after(() => Server.dispose(strict));
-
-  test('logins and registrations over the rate are 429 with Retry-After, whoever claims to be behind a proxy', async () => {
+  test('logins and registrations over the rate are 429 with Retry-After, whoever claims to be behind a proxy', async (t) => {
+    const strict = await Server.during(t, { LOGIN_RATE_PER_MINUTE: '5' });
     const login = (n, headers) => strict.http('/api/login', { method: 'POST', json: { username: `nobody-${n}`, password: 'long enough' }, headers });
     for (let n = 0; n < 5; n += 1) assertError(await login(n), 401, 'invalid_credentials', `attempt ${n}`);
     assertError(await login(5), 429, 'rate_limited', 'the sixth');
@@ -561,7 +558,8 @@ describe('rate limits', () => {
     assertError(register, 429, 'rate_limited', 'registering counts as a login');
   });
 
-  test('other requests over the rate are 429 too, but health is always answered', async () => {
+  test('other requests over the rate are 429 too, but health is always answered', async (t) => {
+    const strict = await Server.during(t, { API_RATE_PER_MINUTE: '20' });
     const me = () => strict.http('/api/me');
     for (let n = 0; n < 20; n += 1) assertError(await me(), 401, 'unauthorized', `request ${n}`);
     const answers = [await me(), await me()];
