@@ -6,6 +6,8 @@ mod user;
 
 use cli::{Cli, Command};
 use secrecy::SecretString;
+use std::io;
+use std::pin::{Pin, pin};
 use std::process::ExitCode;
 use user::Task;
 use video_call_server::admin::{self, Admin};
@@ -57,21 +59,26 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 /// A migration, or a first start that makes a database, may take a while: a signal ends that too.
 async fn serve(config: Config) -> Result<(), StartError> {
+    let mut signal = pin!(shutdown_signal());
     let database = tokio::select! {
         opened = Database::open(&config) => opened?,
-        signal = shutdown_signal() => return Ok(signal?),
+        signal = &mut signal => return Ok(signal?),
     };
-    let outcome = serve_from(config, database.url().clone()).await;
+    let outcome = serve_from(config, database.url().clone(), signal).await;
     database.close().await;
     outcome
 }
 
-async fn serve_from(config: Config, url: SecretString) -> Result<(), StartError> {
+async fn serve_from(
+    config: Config,
+    url: SecretString,
+    mut signal: Pin<&mut impl Future<Output = io::Result<()>>>,
+) -> Result<(), StartError> {
     let service = tokio::select! {
         started = Service::start(config, url, Clock::machine()) => started?,
-        signal = shutdown_signal() => return Ok(signal?),
+        signal = &mut signal => return Ok(signal?),
     };
-    shutdown_signal().await?;
+    signal.await?;
     service.stop().await;
     Ok(())
 }

@@ -104,6 +104,18 @@ fn check_sdp(sdp: &RawValue) -> Result<(), BadMedia> {
     Ok(())
 }
 
+impl Description {
+    pub(crate) fn size(&self) -> usize {
+        self.0.get().len()
+    }
+}
+
+impl Candidate {
+    pub(crate) fn size(&self) -> usize {
+        self.0.get().len()
+    }
+}
+
 /// An `RTCIceCandidate` as its browser wrote it, or null for the end of candidates. Cheap to clone.
 #[derive(Debug, Clone, Serialize)]
 #[serde(transparent)]

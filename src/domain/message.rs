@@ -50,6 +50,28 @@ pub(crate) struct ActiveCall {
     pub(crate) start_time: i64,
 }
 
+impl Message {
+    /// The bytes of the descriptions and candidates it carries.
+    pub(crate) fn media_size(&self) -> usize {
+        match self {
+            Self::IncomingCall { offer: description, .. }
+            | Self::CallAccepted { answer: description, .. }
+            | Self::Renegotiate { description, .. } => description.size(),
+            Self::IceCandidate { candidate, .. } => candidate.size(),
+            Self::Joined { .. }
+            | Self::UsersUpdated(_)
+            | Self::PresenceDelta(_)
+            | Self::CallStatus { .. }
+            | Self::CallRejected { .. }
+            | Self::CallEnded { .. }
+            | Self::MediaState { .. }
+            | Self::PeerReconnecting { .. }
+            | Self::PeerReconnected { .. }
+            | Self::TokenExpiring { .. } => 0,
+        }
+    }
+}
+
 /// One event for one device.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Message {

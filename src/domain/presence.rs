@@ -64,6 +64,9 @@ impl RosterDelta {
     }
 }
 
+/// Newcomers that get a delta of their own at a time.
+const SINGLE_DELTAS: usize = 32;
+
 /// How a device wants to hear of others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum PresenceMode {
@@ -106,6 +109,11 @@ struct Change {
 impl Presence {
     /// The user is online with `device` as newest.
     pub(crate) fn set_online(&mut self, user: Party, device: DeviceId) {
+        let row = OnlineUser { id: user.id, username: user.username, device };
+        let known = self.arrival_of.get(&user.id).and_then(|arrival| self.online.get(arrival));
+        if known == Some(&row) {
+            return;
+        }
         let arrival = if let Some(arrival) = self.arrival_of.get(&user.id) {
             *arrival
         } else {
@@ -114,7 +122,7 @@ impl Presence {
             self.arrival_of.insert(user.id, self.arrivals);
             self.arrivals
         };
-        self.online.insert(arrival, OnlineUser { id: user.id, username: user.username, device });
+        self.online.insert(arrival, row);
         self.list_was_changed();
     }
 
@@ -217,7 +225,12 @@ impl Presence {
     /// What changed since the last deltas, and for whom. A user who came and went in between is no news, but to those
     /// who began to listen in between.
     pub(crate) fn take_deltas(&mut self) -> Vec<(Arc<RosterDelta>, Vec<DeviceId>)> {
-        let (changed, fresh) = (std::mem::take(&mut self.changed), std::mem::take(&mut self.fresh));
+        let (changed, mut fresh) = (std::mem::take(&mut self.changed), std::mem::take(&mut self.fresh));
+        let is_storm = fresh.len() > SINGLE_DELTAS;
+        if is_storm {
+            // Too many to tell each only what it does not know: all are told everything that happened, which does no harm.
+            fresh.clear();
+        }
         let mut all = RosterDelta::default();
         let mut single: HashMap<DeviceId, RosterDelta> = HashMap::new();
         for (user, change) in changed {
@@ -226,7 +239,7 @@ impl Presence {
                 Some(row) => delta.online.push(Party { id: row.id, username: row.username.clone() }),
                 None => delta.offline.push(user),
             };
-            let is_news = now.is_some() != change.told;
+            let is_news = is_storm || now.is_some() != change.told;
             if is_news {
                 add(&mut all);
             }

@@ -48,7 +48,6 @@ impl Live {
         known: Option<Party>,
         media: (CallType, Description),
     ) -> Result<Dial> {
-        self.must_be_open()?;
         if !self.journal.has_room() {
             return Err(Error::unavailable());
         }
@@ -65,18 +64,26 @@ impl Live {
     }
 
     /// Waits until the call is on record, within a bound, then rings it, or tells the caller why it does not ring.
-    pub(crate) async fn on_record(&self, device: DeviceId, reply: Reply, ticket: Option<Ticket>) {
+    /// Fails if the call ended before it could ring.
+    pub(crate) async fn on_record(
+        &self,
+        device: DeviceId,
+        reply: Reply,
+        ticket: Option<Ticket>,
+    ) -> Result<Reply> {
         if let Some(ticket) = ticket
             && !self.journal.committed(ticket, COMMIT_WAIT).await
         {
             tracing::warn!(call = %reply.call, "the database is away: ringing before the call is on record");
         }
-        self.transition(|state, now, fx| match reply.status {
-            DialStatus::Ringing => drop(state.announce(reply.call, now, fx)),
+        let lives = self.transition(|state, now, fx| match reply.status {
+            DialStatus::Ringing => state.announce(reply.call, now, fx),
             DialStatus::UserOffline | DialStatus::UserBusy | DialStatus::Glare => {
                 state.tell_status(device, reply.call, reply.status, fx);
+                true
             }
         });
+        if lives { Ok(reply) } else { Err(Error::InvalidState("The call ended before it could ring")) }
     }
 
     pub(crate) fn accept(&self, device: DeviceId, call: CallId, answer: Description) -> Result<()> {

@@ -21,7 +21,6 @@ use crate::domain::time::Moment;
 use crate::error::{Error, Result};
 use crate::store::journal::{Journal, Ticket};
 use calls::CallRates;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -47,7 +46,6 @@ pub(crate) struct Live {
     call_rates: CallRates,
     deadline_moved: Notify,
     presence_changed: [Notify; 2],
-    closing: AtomicBool,
 }
 
 impl Live {
@@ -66,7 +64,6 @@ impl Live {
             call_rates: CallRates::new(call_rate),
             deadline_moved: Notify::new(),
             presence_changed: [Notify::new(), Notify::new()],
-            closing: AtomicBool::new(false),
         }
     }
 
@@ -104,9 +101,8 @@ impl Live {
         let deadline = state.next_deadline();
         let result = change(&mut state, now, &mut effects);
         let mut ticket = None;
-        for row in effects.records {
-            log::call(&row);
-            ticket = Some(self.journal.record(row));
+        for row in &effects.records {
+            ticket = Some(self.journal.record(row.clone()));
         }
         self.journal.saw(&effects.gone, now.wall);
         let mut touched = Vec::with_capacity(effects.sends.len() + effects.cuts.len());
@@ -121,6 +117,7 @@ impl Live {
         let deadline_moved = state.next_deadline() != deadline;
         let presence_changed = state.presence().has_news();
         drop(state);
+        effects.records.iter().for_each(log::call);
         if deadline_moved {
             self.deadline_moved.notify_one();
         }
@@ -149,14 +146,8 @@ impl Live {
         }
     }
 
-    /// While the server goes down, nothing new begins.
-    fn must_be_open(&self) -> Result<()> {
-        if self.closing.load(Ordering::Relaxed) { Err(Error::unavailable()) } else { Ok(()) }
-    }
-
     /// A device enters presence.
     pub(crate) fn join(&self, joining: Joining) -> Result<()> {
-        self.must_be_open()?;
         log::join(&joining);
         Ok(self.transition(|state, now, fx| state.join(joining, now, fx))?)
     }
@@ -183,7 +174,6 @@ impl Live {
 
     /// Ends every call, and notes when everybody was last seen.
     pub(crate) fn shut_down(&self) {
-        self.closing.store(true, Ordering::Relaxed);
         self.transition(Switchboard::shut_down);
     }
 
@@ -220,6 +210,8 @@ impl From<Fault> for Error {
         use crate::domain::call::Refusal;
         match fault {
             Fault::NotJoined => Self::NotJoined,
+            Fault::OtherIdentity => Self::IdentityMismatch,
+            Fault::Closing => Self::unavailable(),
             Fault::NoSuchCall => Self::NotFound("There is no such call"),
             Fault::SelfCall => Self::SelfCall,
             Fault::TooManyDevices => Self::RateLimited { retry_after: Duration::from_secs(10) },

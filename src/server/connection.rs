@@ -16,6 +16,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+/// A peer that takes nothing for this long is not read from until it does.
+const STALL: Duration = Duration::from_secs(1);
 
 /// Set in [`Gate::state`] once the connection is closed; the bits above it count requests.
 const CLOSED: u64 = 1;
@@ -95,6 +99,7 @@ struct Handle {
     gate: Arc<Gate>,
     request: u64,
     refusals: AtomicU32,
+    connects: AtomicU32,
     registry: Weak<Registry>,
 }
 
@@ -111,7 +116,8 @@ impl Connection {
     }
 
     fn new(gate: &Arc<Gate>, request: u64, registry: Weak<Registry>) -> Self {
-        Self(Arc::new(Handle { gate: Arc::clone(gate), request, refusals: AtomicU32::new(0), registry }))
+        let (refusals, connects) = (AtomicU32::new(0), AtomicU32::new(0));
+        Self(Arc::new(Handle { gate: Arc::clone(gate), request, refusals, connects, registry }))
     }
 
     /// Closes the TCP connection at once: before, during or after a WebSocket upgrade, and even when the peer has
@@ -146,6 +152,11 @@ impl Connection {
         self.0.refusals.fetch_add(1, Ordering::Relaxed).saturating_add(1)
     }
 
+    /// Counts one more CONNECT of a session and tells how many there were.
+    pub(crate) fn count_connect(&self) -> u32 {
+        self.0.connects.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+
     /// Whether the connection was closed, by this handle or another.
     pub(crate) fn is_closed(&self) -> bool {
         self.0.gate.is_closed()
@@ -160,19 +171,19 @@ impl fmt::Debug for Connection {
 
 /// The TCP stream behind its gate: once the gate is closed, reads end and writes fail.
 ///
-/// While the peer does not take what we write, nothing is read from it: whoever floods us with events and does not read
-/// the answers is held back by TCP, and the answers do not pile up.
+/// While the peer takes nothing of what we write, nothing is read from it: whoever floods us with events and does not
+/// read the answers is held back by TCP, and the answers do not pile up. One that reads slowly is heard.
 pub(super) struct GatedStream {
     /// None once the connection is gone; the socket library may hold the rest a little longer.
     live: Option<(TcpStream, Entry)>,
     gate: Arc<Gate>,
-    /// The peer does not read as fast as we write.
-    stalled: bool,
+    /// Since when the peer has taken nothing of what we write.
+    stalled: Option<Instant>,
 }
 
 impl GatedStream {
     pub(super) fn new(tcp: TcpStream, entry: Entry, gate: Arc<Gate>) -> Self {
-        Self { live: Some((tcp, entry)), gate, stalled: false }
+        Self { live: Some((tcp, entry)), gate, stalled: None }
     }
 
     /// The stream, unless the gate is closed.
@@ -185,7 +196,7 @@ impl GatedStream {
 
     fn hang_up(&mut self) {
         if let Some((tcp, _entry)) = self.live.take()
-            && self.stalled
+            && self.stalled.is_some()
         {
             // Without this the kernel would go on offering what is in its buffer to a peer that does not read.
             let _ = socket2::SockRef::from(&tcp).set_linger(Some(Duration::ZERO));
@@ -193,7 +204,9 @@ impl GatedStream {
     }
 
     fn note_stall<T>(&mut self, result: Poll<T>) -> Poll<T> {
-        if std::mem::replace(&mut self.stalled, result.is_pending()) && !self.stalled {
+        if result.is_pending() {
+            self.stalled.get_or_insert_with(Instant::now);
+        } else if self.stalled.take().is_some() {
             self.gate.reader.wake();
         }
         result
@@ -216,7 +229,7 @@ impl AsyncRead for GatedStream {
     ) -> Poll<io::Result<()>> {
         // Registered before looking, so that a close in between is not missed.
         self.gate.reader.register(cx.waker());
-        let stalled = self.stalled;
+        let stalled = self.stalled.is_some_and(|since| since.elapsed() > STALL);
         match self.tcp() {
             None => Poll::Ready(Ok(())),
             Some(_) if stalled => Poll::Pending,
@@ -285,6 +298,8 @@ mod tests {
         }
         peer.write_all(b"event").await.unwrap();
         let mut event = [0_u8; 5];
+        assert!(stream.stalled.is_some());
+        stream.stalled = Instant::now().checked_sub(STALL * 2);
         assert!(stream.read_exact(&mut event).now_or_never().is_none());
 
         let mut taken = vec![0_u8; written];

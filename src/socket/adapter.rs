@@ -1,7 +1,7 @@
 //! Takes events in packet order and answers every one of them, the unparsable too.
 
 use super::Sockets;
-use super::connection::{Connection, Identity, Phase};
+use super::connection::{Connection, Identity, Sorted};
 use super::inbound::Inbound;
 use super::outbound::{Failure, Reply};
 use super::outbox::Item;
@@ -35,25 +35,11 @@ impl Sockets {
         if let Err(retry_after) = allowed {
             return answer(connection, &event, Reply::Failed(Error::RateLimited { retry_after }));
         }
-        let identity = {
-            let mut phase = connection.phase();
-            match &mut *phase {
-                Phase::Closed => return,
-                Phase::Lobby => None,
-                Phase::Joined(identity) => Some(Arc::clone(identity)),
-                Phase::Joining { waiting, .. } => {
-                    if let Err((event, error)) = Self::keep_waiting(waiting, event) {
-                        drop(phase);
-                        answer(connection, &event, Reply::Failed(error));
-                    }
-                    return;
-                }
-            }
-        };
-        if event.event == "join" {
-            self.begin_join(connection, identity, event);
-        } else {
-            self.handle(connection, identity.as_ref(), event);
+        match connection.sort(event, self.app.clock.now()) {
+            Sorted::Drop => {}
+            Sorted::Refuse(event, error) => answer(connection, &event, Reply::Failed(error)),
+            Sorted::Join { was, join } => self.begin_join(connection, was, join),
+            Sorted::Handle(identity, event) => self.handle(connection, identity.as_ref(), event),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::domain::switchboard::Joining;
 use crate::error::{Error, Result};
 use crate::server;
 use serde_json::Value as Json;
-use socketioxide::extract::TryData;
+use socketioxide::extract::{SocketRef, TryData};
 use socketioxide::handler::{FromConnectParts, Value};
 use socketioxide::socket::{DisconnectReason, Socket};
 use std::convert::Infallible;
@@ -23,10 +23,13 @@ use std::time::Duration;
 
 /// After as many refused joins or CONNECTs the connection ends.
 const REFUSALS: u32 = 3;
-/// Events that may wait for a join to be decided.
-const WAITING_EVENTS: usize = 256;
+/// CONNECTs of one transport. A client that leaves the namespace closes its transport; only others come back on it.
+const CONNECTS: u32 = 10;
 /// The last refusal gets this long to leave.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// A client that left may take this long to close its transport.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// The socket itself, at its CONNECT.
 pub(super) struct Connecting(Arc<Socket>);
@@ -61,22 +64,19 @@ impl Admission {
         let Connecting(socket) = connecting;
         let tcp = socket.req_parts().extensions.get::<server::Connection>().cloned();
         let tcp = tcp.unwrap_or_else(server::Connection::detached);
-        let handshake = match self.verify_handshake(auth.0.ok()).await {
-            Ok(claims) => claims,
-            Err(error) => {
-                tracing::info!(code = error.code(), "socket refused");
-                if tcp.count_refusal() >= REFUSALS {
-                    tcp.end_session_after(socket.id.as_str(), LAST_WORDS);
-                }
-                return Err(Refused(error));
-            }
-        };
+        if tcp.count_connect() > CONNECTS {
+            return Err(refuse(&tcp, &socket, Error::RateLimited { retry_after: LAST_WORDS }));
+        }
+        let handshake =
+            self.verify_handshake(auth.0.ok()).await.map_err(|error| refuse(&tcp, &socket, error))?;
         let device = DeviceId::new();
         let line = Line::new(device, &socket, tcp);
         let connection = Arc::new(Connection::new(device, Arc::clone(&line), handshake));
         self.0.outbox.add(line);
         let (sockets, closing) = (Arc::clone(&self.0), Arc::clone(&connection));
-        socket.on_disconnect(async move |reason: DisconnectReason| sockets.closed(&closing, reason));
+        socket.on_disconnect(async move |socket: SocketRef, reason: DisconnectReason| {
+            sockets.closed(&closing, socket.id.as_str(), reason);
+        });
         socket.on_fallback(Reception { sockets: Arc::clone(&self.0), connection: Arc::clone(&connection) });
         tracing::info!(%device, transport = ?socket.transport_type(), "socket connects");
         self.0.expect_join(&connection);
@@ -113,12 +113,16 @@ impl Sockets {
     }
 
     /// The socket is gone.
-    fn closed(&self, connection: &Connection, reason: DisconnectReason) {
+    fn closed(&self, connection: &Connection, sid: &str, reason: DisconnectReason) {
         let before = std::mem::replace(&mut *connection.phase(), Phase::Closed);
         let deliberate = reason == DisconnectReason::ClientNSDisconnect;
         tracing::info!(device = %connection.device, ?reason, joined = matches!(before, Phase::Joined(_)), "socket gone");
         self.outbox.remove(connection.device);
         self.app.live.leave(connection.device, deliberate);
+        if deliberate {
+            // The official client closes its transport now; nobody else gets to keep it and begin anew.
+            connection.line.hang_up_after(sid, FAREWELL);
+        }
     }
 
     /// Begins to decide on a `join`; what the socket sends meanwhile waits.
@@ -128,21 +132,11 @@ impl Sockets {
         was: Option<Arc<Identity>>,
         join: Inbound,
     ) {
-        *connection.phase() = Phase::Joining { was: was.clone(), waiting: Vec::new() };
         let (sockets, connection) = (Arc::clone(self), Arc::clone(connection));
         adapter::now_or_later(async move {
             let result = sockets.join(&connection, was.as_deref(), &join).await;
             sockets.finish_join(&connection, was, &join, result);
         });
-    }
-
-    /// Keeps an event until the join is decided.
-    pub(super) fn keep_waiting(waiting: &mut Vec<Inbound>, event: Inbound) -> Result<(), (Inbound, Error)> {
-        if waiting.len() >= WAITING_EVENTS {
-            return Err((event, Error::RateLimited { retry_after: Duration::from_secs(1) }));
-        }
-        waiting.push(event);
-        Ok(())
     }
 
     async fn join(
@@ -249,16 +243,32 @@ impl Sockets {
     }
 }
 
+fn refuse_join(connection: &Arc<Connection>, join: &Inbound, error: Error) {
+    tracing::info!(device = %connection.device, code = error.code(), "join refused");
+    let counts = is_clients_fault(&error);
+    connection.line.send(Item::JoinError(Failure::new(&error)));
+    adapter::answer(connection, join, Reply::Failed(error));
+    if counts && connection.line.count_refusal() >= REFUSALS {
+        connection.line.send(Item::Cut("refused joins"));
+    }
+}
+
+/// Refuses a CONNECT; one too many ends the connection.
+fn refuse(tcp: &server::Connection, socket: &Socket, error: Error) -> Refused {
+    tracing::info!(code = error.code(), "socket refused");
+    let is_last = matches!(error, Error::RateLimited { .. });
+    if is_last || (is_clients_fault(&error) && tcp.count_refusal() >= REFUSALS) {
+        tcp.end_session_after(socket.id.as_str(), LAST_WORDS);
+    }
+    Refused(error)
+}
+
+/// Whoever is refused because the server cannot serve may come again.
+fn is_clients_fault(error: &Error) -> bool {
+    !matches!(error, Error::Unavailable { .. } | Error::Internal(_) | Error::RateLimited { .. })
+}
+
 struct Admitted {
     identity: Arc<Identity>,
     joining: Joining,
-}
-
-fn refuse_join(connection: &Arc<Connection>, join: &Inbound, error: Error) {
-    tracing::info!(device = %connection.device, code = error.code(), "join refused");
-    connection.line.send(Item::JoinError(Failure::new(&error)));
-    adapter::answer(connection, join, Reply::Failed(error));
-    if connection.line.count_refusal() >= REFUSALS {
-        connection.line.send(Item::Cut("refused joins"));
-    }
 }

@@ -67,8 +67,7 @@ impl Sockets {
                 }
             }
         };
-        self.app.live.on_record(device, reply, ticket).await;
-        Ok(reply)
+        self.app.live.on_record(device, reply, ticket).await
     }
 
     pub(super) fn accept_call(&self, device: DeviceId, event: &Inbound) -> Result<()> {

@@ -5,12 +5,20 @@ use super::outbox::Line;
 use crate::auth::token::Claims;
 use crate::domain::ids::DeviceId;
 use crate::domain::message::Party;
-use crate::domain::rate::Gcra;
+use crate::domain::rate::{Gcra, Rate};
+use crate::domain::time::Moment;
+use crate::error::Error;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Answers of one socket that may wait for Postgres at once.
 const WAITING_LIMIT: u32 = 8;
+/// Events that may wait for a join to be decided, and the bytes of their payloads.
+const WAITING_EVENTS: usize = 256;
+const WAITING_BYTES: usize = 256 * 1024;
+/// Joining again costs a whole list of users, so it is rarer than other events.
+const REJOINS: Rate = Rate { burst: 5, period: Duration::from_secs(1) };
 
 /// Who a joined socket speaks for.
 #[derive(Debug)]
@@ -48,7 +56,21 @@ pub(super) struct Connection {
     pub(super) handshake: Option<Claims>,
     phase: Mutex<Phase>,
     rate: Mutex<Gcra>,
+    rejoins: Mutex<Gcra>,
     waiting: AtomicU32,
+}
+
+/// Where an event goes.
+pub(super) enum Sorted {
+    /// Nobody is there any more to hear of it, or it waits.
+    Drop,
+    Refuse(Inbound, Error),
+    /// The phase is `Joining` from here on: who else joins meanwhile waits.
+    Join {
+        was: Option<Arc<Identity>>,
+        join: Inbound,
+    },
+    Handle(Option<Arc<Identity>>, Inbound),
 }
 
 impl Connection {
@@ -59,6 +81,7 @@ impl Connection {
             handshake,
             phase: Mutex::new(Phase::Lobby),
             rate: Mutex::default(),
+            rejoins: Mutex::default(),
             waiting: AtomicU32::new(0),
         }
     }
@@ -71,11 +94,42 @@ impl Connection {
         self.rate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Decides where an event goes, and notes it: two polls of one client may bring events at the same time.
+    pub(super) fn sort(&self, event: Inbound, now: Moment) -> Sorted {
+        let mut phase = self.phase();
+        let was = match &mut *phase {
+            Phase::Closed => return Sorted::Drop,
+            Phase::Joining { waiting, .. } => return keep_waiting(waiting, event),
+            Phase::Lobby => None,
+            Phase::Joined(identity) => Some(Arc::clone(identity)),
+        };
+        if event.event != "join" {
+            return Sorted::Handle(was, event);
+        }
+        let mut rejoins = self.rejoins.lock().unwrap_or_else(PoisonError::into_inner);
+        if was.is_some()
+            && let Err(retry_after) = rejoins.take(&REJOINS, now)
+        {
+            return Sorted::Refuse(event, Error::RateLimited { retry_after });
+        }
+        *phase = Phase::Joining { was: was.clone(), waiting: Vec::new() };
+        Sorted::Join { was, join: event }
+    }
+
     /// A place for an answer that has to wait; given back when dropped.
     pub(super) fn begin_waiting(self: &Arc<Self>) -> Option<Waiting> {
         let waiting = Waiting(Arc::clone(self));
         (self.waiting.fetch_add(1, Ordering::Relaxed) < WAITING_LIMIT).then_some(waiting)
     }
+}
+
+fn keep_waiting(waiting: &mut Vec<Inbound>, event: Inbound) -> Sorted {
+    let bytes: usize = waiting.iter().chain([&event]).map(Inbound::size).sum();
+    if waiting.len() >= WAITING_EVENTS || bytes > WAITING_BYTES {
+        return Sorted::Refuse(event, Error::RateLimited { retry_after: Duration::from_secs(1) });
+    }
+    waiting.push(event);
+    Sorted::Drop
 }
 
 /// One answer that waits.

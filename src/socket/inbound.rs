@@ -58,6 +58,11 @@ impl Inbound {
         }
     }
 
+    /// What it holds in memory.
+    pub(super) fn size(&self) -> usize {
+        self.event.len() + self.payload.as_ref().map_or(0, |payload| payload.get().len())
+    }
+
     /// The payload as a command.
     pub(super) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
         let raw = self.payload.as_ref().ok_or_else(|| Error::field("payload", "is missing"))?;

@@ -28,8 +28,9 @@ use std::time::Duration;
 
 /// What a frame, or a polling request, may carry.
 const FRAME_LIMIT: usize = 64 * 1024;
-/// Packets that may wait inside socketioxide for one socket; beyond it they wait in the outbox.
-const SEND_BUFFER: usize = 256;
+/// Packets that may wait inside socketioxide for one socket, each encoded for itself; beyond it they wait in the outbox,
+/// where they share what they hold.
+const SEND_BUFFER: usize = 64;
 /// How long an Engine.IO session may take to open the namespace.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 

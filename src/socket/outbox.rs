@@ -17,8 +17,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-/// What may wait for a slow reader.
-const WAITING_LIMIT: usize = 4096;
+/// What may wait for a slow reader, in bytes.
+const WAITING_LIMIT: usize = 4 * 1024 * 1024;
 /// socketioxide does not tell when its buffer has room again, so the line looks again after this.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// How often a socket may be found not yet connected before it counts as gone.
@@ -43,6 +43,18 @@ pub(super) enum Item {
     Cut(&'static str),
 }
 
+impl Item {
+    /// About what it holds in memory.
+    fn size(&self) -> usize {
+        let more = match self {
+            Self::Message(message) => message.media_size(),
+            Self::Ack(..) | Self::EventError { .. } | Self::JoinError(_) => 128,
+            Self::Pong | Self::Cut(_) => 0,
+        };
+        size_of::<Self>() + more
+    }
+}
+
 /// One client's way out.
 pub(super) struct Line {
     device: DeviceId,
@@ -54,6 +66,10 @@ pub(super) struct Line {
 #[derive(Default)]
 struct Queue {
     items: VecDeque<Item>,
+    /// The size of the items.
+    bytes: usize,
+    /// The client let too much pile up.
+    overflowed: bool,
     /// Somebody is sending; it will find what is added meanwhile.
     busy: bool,
     /// Something has gone out, so a socket that is not connected is gone rather than new.
@@ -121,18 +137,21 @@ impl Line {
 
     fn push(&self, item: Item) {
         let mut queue = self.queue();
-        if is_refusal_of_rate(&item) && queue.items.back().is_some_and(is_refusal_of_rate) {
+        let repeats = is_refusal_of_rate(&item) && queue.items.back().is_some_and(is_refusal_of_rate);
+        if queue.overflowed || repeats {
             return;
         }
+        if matches!(item, Item::Message(Message::UsersUpdated(_))) {
+            queue.items.retain(|older| !matches!(older, Item::Message(Message::UsersUpdated(_))));
+        }
+        queue.bytes += item.size();
         // Nothing follows the end.
         let end = queue.items.pop_back_if(|last| matches!(last, Item::Cut(_)));
         queue.items.push_back(item);
         queue.items.extend(end);
-        if queue.items.len() > WAITING_LIMIT {
+        if queue.bytes > WAITING_LIMIT {
             queue.items.clear();
-            drop(queue);
-            tracing::warn!(device = %self.device, "client does not read; closing its connection");
-            self.hang_up();
+            queue.overflowed = true;
         }
     }
 
@@ -144,9 +163,19 @@ impl Line {
         }
     }
 
+    /// Closes whatever carries the session, after a while.
+    pub(super) fn hang_up_after(&self, sid: &str, delay: Duration) {
+        self.tcp.end_session_after(sid, delay);
+    }
+
     fn flush(self: &Arc<Self>) {
         {
             let mut queue = self.queue();
+            if queue.overflowed {
+                drop(queue);
+                tracing::warn!(device = %self.device, "client does not read; closing its connection");
+                return self.hang_up();
+            }
             if queue.busy || queue.items.is_empty() {
                 return;
             }
@@ -173,6 +202,7 @@ impl Line {
                 let may_end = queue.handling == 0;
                 if let Some(item) = queue.items.pop_front_if(|item| may_end || !matches!(item, Item::Cut(_)))
                 {
+                    queue.bytes = queue.bytes.saturating_sub(item.size());
                     item
                 } else {
                     queue.busy = false;
@@ -185,13 +215,15 @@ impl Line {
                     (queue.opened, queue.impatience) = (true, 0);
                 }
                 Sent::NoRoom(item) => {
-                    self.queue().items.push_front(item);
+                    let mut queue = self.queue();
+                    queue.bytes += item.size();
+                    queue.items.push_front(item);
                     return false;
                 }
                 Sent::Gone => {
                     let mut queue = self.queue();
                     queue.items.clear();
-                    queue.busy = false;
+                    (queue.bytes, queue.busy) = (0, false);
                     return true;
                 }
             }

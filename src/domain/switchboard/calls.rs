@@ -40,6 +40,9 @@ impl Switchboard {
         now: Moment,
         fx: &mut Effects,
     ) -> Result<Dialled, Fault> {
+        if self.closing {
+            return Err(Fault::Closing);
+        }
         let entry = self.devices.get(&device).ok_or(Fault::NotJoined)?;
         let by = Actor { role: Role::Caller, device, session: entry.session };
         let caller = self.users.get(&entry.user).ok_or(Fault::NotJoined)?.party.clone();
@@ -112,15 +115,15 @@ impl Switchboard {
         id
     }
 
-    /// The call is on record: the callee's devices ring. False if it ended meanwhile.
+    /// The call is on record: the callee's devices ring, unless they do already. False if it ended meanwhile.
     pub(crate) fn announce(&mut self, call: CallId, now: Moment, fx: &mut Effects) -> bool {
         let Some(live) = self.calls.get(&call) else { return false };
         let callee = live.call.party(Role::Callee).id;
-        let devices: Vec<DeviceId> =
-            self.users.get(&callee).map(|line| line.devices.clone()).unwrap_or_default();
-        let devices =
-            devices.into_iter().filter_map(|id| Some((id, self.devices.get(&id)?.session))).collect();
-        self.apply(call, Event::Announced { devices }, now, fx).is_ok()
+        let devices = self.devices_of(callee).into_iter();
+        let devices = devices.filter_map(|id| Some((id, self.devices.get(&id)?.session))).collect();
+        // Refused if it rings already.
+        let _ = self.apply(call, Event::Announced { devices }, now, fx);
+        true
     }
 
     /// Tells the caller's device what became of a call that never rang.
@@ -138,7 +141,11 @@ impl Switchboard {
         now: Moment,
         fx: &mut Effects,
     ) -> Result<(), Fault> {
-        self.act(device, call, |by| Event::Accepted { by, answer }, now, fx)
+        self.act(device, call, |by| Event::Accepted { by, answer }, now, fx)?;
+        // The call is over for those who rang in vain.
+        let (user, _) = self.identity(device)?;
+        self.cut_expired_devices(user, now, fx);
+        Ok(())
     }
 
     pub(crate) fn reject(
@@ -218,6 +225,7 @@ impl Switchboard {
 
     /// The server goes down: every call ends, and everybody is gone.
     pub(crate) fn shut_down(&mut self, now: Moment, fx: &mut Effects) {
+        self.closing = true;
         for call in self.call_ids() {
             // Never refused.
             let _ = self.apply(call, Event::ShutDown, now, fx);
@@ -287,11 +295,8 @@ impl Switchboard {
         self.remember(id, PastCall { caller, callee, rejected }, now);
         for user in [caller, callee] {
             self.set_call(user, None);
-            let devices = self.users.get(&user).map(|line| line.devices.clone()).unwrap_or_default();
-            for device in devices {
-                self.cut_if_expired(device, now, fx);
-            }
-            self.forget_idle_user(user);
+            self.cut_expired_devices(user, now, fx);
+            self.forget_what_is_idle(user);
         }
     }
 

@@ -29,22 +29,21 @@ impl Switchboard {
     /// Joining again changes the presence mode.
     pub(crate) fn join(&mut self, joining: Joining, now: Moment, fx: &mut Effects) -> Result<(), Fault> {
         let Joining { device, session, user, token_expires, presence, resume } = joining;
-        let line = self.users.entry(user.id).or_insert_with(|| Line {
-            party: user.clone(),
-            devices: vec![],
-            call: None,
-        });
-        let is_new = !line.devices.contains(&device);
-        if is_new {
-            if line.devices.len() >= DEVICES_PER_USER {
-                return Err(Fault::TooManyDevices);
-            }
-            line.devices.push(device);
-            let entry = Device { user: user.id, session, token_expires, timer: None, warned: false };
-            self.devices.insert(device, entry);
-            self.presence.set_online(user.clone(), device);
+        if self.closing {
+            return Err(Fault::Closing);
         }
-        let call = line.call;
+        match self.devices.get_mut(&device) {
+            Some(known) if (known.user, known.session) != (user.id, session) => {
+                return Err(Fault::OtherIdentity);
+            }
+            Some(known) if known.token_expires < token_expires => {
+                known.token_expires = token_expires;
+                known.warned = false;
+            }
+            Some(_) => {}
+            None => self.add_device(device, session, &user, token_expires)?,
+        }
+        let call = self.users.get(&user.id).and_then(|line| line.call);
         self.presence.listen(device, presence);
         let outcome = call
             .and_then(|id| self.calls.get_mut(&id))
@@ -61,10 +60,33 @@ impl Switchboard {
         fx.sends.extend(outcome.sends);
         if let Some(call) = call {
             self.sync_call_timer(call);
+            // A device that lost its part in the call to this one has no excuse for an expired token any more.
+            self.cut_expired_devices(user.id, now, fx);
         }
-        if is_new {
-            self.token_is_due(device, now, fx);
+        self.token_is_due(device, now, fx);
+        Ok(())
+    }
+
+    fn add_device(
+        &mut self,
+        device: DeviceId,
+        session: SessionId,
+        user: &Party,
+        token_expires: Duration,
+    ) -> Result<(), Fault> {
+        let new_line = || Line { party: user.clone(), devices: vec![], sessions: vec![], call: None };
+        let line = self.users.entry(user.id).or_insert_with(new_line);
+        if line.devices.len() >= DEVICES_PER_USER {
+            return Err(Fault::TooManyDevices);
         }
+        line.devices.push(device);
+        if !line.sessions.contains(&session) {
+            line.sessions.push(session);
+            self.sessions.insert(session, user.id);
+        }
+        let entry = Device { user: user.id, session, token_expires, timer: None, warned: false };
+        self.devices.insert(device, entry);
+        self.presence.set_online(user.clone(), device);
         Ok(())
     }
 
@@ -84,15 +106,21 @@ impl Switchboard {
 
     /// Every device of the session is cut, and what they were calling ends.
     pub(crate) fn revoke(&mut self, session: SessionId, now: Moment, fx: &mut Effects) {
-        for call in self.call_ids() {
+        let Some(user) = self.sessions.get(&session).copied() else { return };
+        if let Some(call) = self.users.get(&user).and_then(|line| line.call) {
             // A revocation is never refused.
             let _ = self.apply(call, Event::Revoked { session }, now, fx);
         }
-        let devices = self.devices.iter().filter(|(_, device)| device.session == session);
-        for device in devices.map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.remove_device(device, fx);
-            fx.cuts.push((device, Cut::SessionRevoked));
+        for device in self.devices_of(user) {
+            if self.devices.get(&device).is_some_and(|entry| entry.session == session) {
+                self.remove_device(device, fx);
+                fx.cuts.push((device, Cut::SessionRevoked));
+            }
         }
+    }
+
+    pub(super) fn devices_of(&self, user: UserId) -> Vec<DeviceId> {
+        self.users.get(&user).map(|line| line.devices.clone()).unwrap_or_default()
     }
 
     /// The device has a newer token.
@@ -135,12 +163,26 @@ impl Switchboard {
         } else {
             self.presence.set_offline(entry.user);
             fx.gone.push(entry.user);
-            self.forget_idle_user(entry.user);
         }
+        self.forget_what_is_idle(entry.user);
     }
 
-    pub(super) fn forget_idle_user(&mut self, user: UserId) {
-        if self.users.get(&user).is_some_and(|line| line.devices.is_empty() && line.call.is_none()) {
+    /// Forgets sessions that no device of the user has, and a user without devices: unless a call waits for them.
+    pub(super) fn forget_what_is_idle(&mut self, user: UserId) {
+        let Some(line) = self.users.get_mut(&user) else { return };
+        if line.call.is_some() {
+            return;
+        }
+        let devices = &self.devices;
+        let is_here = |session: &SessionId| {
+            line.devices
+                .iter()
+                .any(|device| devices.get(device).is_some_and(|entry| entry.session == *session))
+        };
+        for gone in line.sessions.extract_if(.., |session| !is_here(session)) {
+            self.sessions.remove(&gone);
+        }
+        if line.devices.is_empty() {
             self.users.remove(&user);
         }
     }

@@ -45,6 +45,10 @@ pub(crate) enum Cut {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     NotJoined,
+    /// The device is joined as somebody else.
+    OtherIdentity,
+    /// The server goes down.
+    Closing,
     /// No such call, or not the sender's: the two look the same.
     NoSuchCall,
     SelfCall,
@@ -58,10 +62,14 @@ pub(crate) struct Switchboard {
     rules: Rules,
     devices: HashMap<DeviceId, Device>,
     users: HashMap<UserId, Line>,
+    /// Whose session it is, for every session in some line.
+    sessions: HashMap<SessionId, UserId>,
     calls: HashMap<CallId, LiveCall>,
     past: HashMap<CallId, PastCall>,
     timers: BTreeSet<(Duration, Timer)>,
     presence: Presence,
+    /// Nothing new begins.
+    closing: bool,
 }
 
 /// A joined connection.
@@ -81,6 +89,8 @@ struct Line {
     party: Party,
     /// Oldest first.
     devices: Vec<DeviceId>,
+    /// Those of the devices, and while there is a call also those a device may come back with.
+    sessions: Vec<SessionId>,
     call: Option<CallId>,
 }
 
@@ -104,10 +114,12 @@ impl Switchboard {
             rules,
             devices: HashMap::new(),
             users: HashMap::new(),
+            sessions: HashMap::new(),
             calls: HashMap::new(),
             past: HashMap::new(),
             timers: BTreeSet::new(),
             presence: Presence::default(),
+            closing: false,
         }
     }
 
@@ -127,12 +139,9 @@ impl Switchboard {
         self.calls.len()
     }
 
-    /// The sessions that have a joined device.
+    /// The sessions that have a joined device, or a call that waits for one.
     pub(crate) fn sessions(&self) -> Vec<SessionId> {
-        let mut sessions: Vec<_> = self.devices.values().map(|device| device.session).collect();
-        sessions.sort_unstable();
-        sessions.dedup();
-        sessions
+        self.sessions.keys().copied().collect()
     }
 
     /// The joined devices.

@@ -1,6 +1,6 @@
 //! Deadlines, earliest first: one place for ring timeouts, graces, token expiries and what may be forgotten.
 
-use super::{CallId, Cut, DeviceId, Duration, Effects, Message, Switchboard};
+use super::{CallId, Cut, DeviceId, Duration, Effects, Message, Switchboard, UserId};
 use crate::domain::call::Event;
 use crate::domain::time::Moment;
 
@@ -90,7 +90,13 @@ impl Switchboard {
         }
     }
 
-    pub(super) fn cut_if_expired(&mut self, device: DeviceId, now: Moment, fx: &mut Effects) {
+    pub(super) fn cut_expired_devices(&mut self, user: UserId, now: Moment, fx: &mut Effects) {
+        for device in self.devices_of(user) {
+            self.cut_if_expired(device, now, fx);
+        }
+    }
+
+    fn cut_if_expired(&mut self, device: DeviceId, now: Moment, fx: &mut Effects) {
         let Some(entry) = self.devices.get(&device) else { return };
         let in_call = self.call_of(entry.user).is_some_and(|call| call.involves(device));
         if entry.token_expires <= now.mono && !in_call {
