@@ -50,8 +50,10 @@ create trigger sessions_revoked_notify after update of revoked_at on sessions
     for each row when (old.revoked_at is null and new.revoked_at is not null)
     execute function notify_session_ended();
 
+-- Not for the clean-up of old sessions: nobody holds those any more.
 create trigger sessions_deleted_notify after delete on sessions
-    for each row execute function notify_session_ended();
+    for each row when (old.revoked_at is null and old.expires_at > now())
+    execute function notify_session_ended();
 
 -- Disabling an account ends its sessions, also when it is done in SQL.
 create function revoke_sessions_of_disabled_user() returns trigger language plpgsql as $$

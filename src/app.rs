@@ -39,6 +39,8 @@ pub(crate) struct Limits {
     pub(crate) logins: Limit,
     /// Everything else under `/api`.
     pub(crate) api: Limit,
+    /// Handshakes of Socket.IO; as many as requests under `/api`.
+    pub(crate) handshakes: Limit,
 }
 
 impl App {
@@ -60,6 +62,7 @@ impl App {
         let limits = Limits {
             logins: Limit::per_minute(config.login_rate_per_minute)?,
             api: Limit::per_minute(config.api_rate_per_minute)?,
+            handshakes: Limit::per_minute(config.api_rate_per_minute)?,
         };
         let probe = Probe::new(pool.clone(), clock.clone());
         let (started, draining) = (clock.now(), AtomicBool::new(false));
@@ -88,6 +91,7 @@ impl App {
             self.clock.sleep(Duration::from_mins(1)).await;
             self.limits.logins.prune();
             self.limits.api.prune();
+            self.limits.handshakes.prune();
             self.accounts.prune();
             self.sessions.prune();
             // A connection that died without a word tells no revocations, and no loss either.

@@ -56,7 +56,7 @@ impl Service {
         pool::migrate(&url).await?;
         let pool = pool::connect(&url, POOL_SIZE).await?;
         let journal = Journal::new(config.journal_capacity);
-        let writer = Writer::start(journal.clone(), url, NodeId::new()).await?;
+        let writer = Writer::start(journal.clone(), url, NodeId::new(), clock.now().wall).await?;
 
         let config = Arc::new(config);
         let outbox = Arc::new(Outbox::default());

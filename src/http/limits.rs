@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use axum::Router;
 use axum::http::Request;
 use axum::response::{IntoResponse, Response};
-use governor::clock::QuantaInstant;
+use governor::clock::{Clock, DefaultClock, QuantaInstant};
 use governor::middleware::NoOpMiddleware;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -48,6 +48,15 @@ impl Limit {
             Some(config) => router.layer(GovernorLayer::new(config.clone()).error_handler(refuse)),
             None => router,
         }
+    }
+
+    /// Counts one request of the address.
+    pub(crate) fn take(&self, addr: &ClientAddr) -> Result<()> {
+        let Some(config) = &self.0 else { return Ok(()) };
+        config.limiter().check_key(&addr.bucket()).map_err(|refused| {
+            let retry_after = refused.wait_time_from(DefaultClock::default().now());
+            Error::RateLimited { retry_after: retry_after.max(Duration::from_secs(1)) }
+        })
     }
 
     /// Forgets addresses that have not asked lately: the map does not shrink by itself.

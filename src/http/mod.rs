@@ -6,6 +6,7 @@ pub(crate) mod client_addr;
 mod cors;
 mod error_body;
 mod extract;
+mod handshakes;
 mod headers;
 pub(crate) mod health;
 mod ice;
@@ -56,10 +57,11 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 
 /// What every request passes, to Socket.IO too: its name and log lines, the headers of its response, CORS, the
 /// origin check, the client's address, and a net under panics.
-pub(crate) fn wrap(router: Router, app: &App) -> Router {
+pub(crate) fn wrap(router: Router, app: &Arc<App>) -> Router {
     let config = || app.config.clone();
     // The last one is the outermost.
     router
+        .layer(from_fn_with_state(app.clone(), handshakes::guard))
         .layer(from_fn_with_state(config(), client_addr::find_out))
         .layer(from_fn_with_state(config(), cors::guard_sockets))
         .layer(CatchPanicLayer::custom(panicked))

@@ -12,8 +12,10 @@ use crate::error::Error;
 use crate::store::is_away;
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 use std::collections::{HashMap, VecDeque};
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -29,6 +31,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
 /// How long a new process waits for a dead one's connection to be noticed.
 const OWNERSHIP_WAIT: Duration = Duration::from_secs(3);
+/// How often a server that does not own the history tries to.
+const OWNERSHIP_RETRY: Duration = Duration::from_secs(10);
 /// The advisory lock of the process that writes history: "vcs" and a version.
 const OWNERSHIP_LOCK: i64 = 0x0076_6373_0001;
 
@@ -170,14 +174,32 @@ pub(crate) struct Writer {
     url: SecretString,
     node: NodeId,
     connection: Option<PgConnection>,
+    started: DateTime<Utc>,
+    /// Holds the lock on the history, on this connection.
+    owns: bool,
+    /// Held it once: what is live since then is this process's own.
+    has_owned: bool,
 }
 
 impl Writer {
     /// Connects, takes over the history, and closes the rows that a dead process left live.
-    pub(crate) async fn start(journal: Journal, url: SecretString, node: NodeId) -> Result<Self, Error> {
-        let mut writer = Self { journal, url, node, connection: None };
+    pub(crate) async fn start(
+        journal: Journal,
+        url: SecretString,
+        node: NodeId,
+        started: DateTime<Utc>,
+    ) -> Result<Self, Error> {
+        let (owns, has_owned) = (false, false);
+        let mut writer = Self { journal, url, node, connection: None, started, owns, has_owned };
         let mut connection = writer.connect().await?;
-        writer.own_history(&mut connection).await?;
+        writer.owns = limited(lock_ownership(&mut connection, OWNERSHIP_WAIT)).await?;
+        if writer.owns {
+            writer.own_history(&mut connection, None).await?;
+        } else {
+            tracing::warn!(
+                "another server writes history into this database; calls it leaves live stay open for now"
+            );
+        }
         writer.connection = Some(connection);
         Ok(writer)
     }
@@ -193,6 +215,7 @@ impl Writer {
                 tokio::select! {
                     () = self.journal.0.work.notified() => {}
                     () = stop.cancelled() => {}
+                    () = tokio::time::sleep(OWNERSHIP_RETRY), if !self.owns => self.ask_for_ownership().await,
                 }
                 continue;
             }
@@ -202,6 +225,15 @@ impl Writer {
         if let Some(connection) = self.connection.take() {
             // Nothing is in flight; a failed goodbye loses nothing.
             let _ = connection.close().await;
+        }
+    }
+
+    /// Between two batches.
+    async fn ask_for_ownership(&mut self) {
+        let Some(mut connection) = self.connection.take() else { return };
+        match self.try_to_own(&mut connection).await {
+            Ok(()) => self.connection = Some(connection),
+            Err(error) => tracing::debug!(%error, "the history cannot be taken over"),
         }
     }
 
@@ -222,15 +254,18 @@ impl Writer {
         let mut connection = if let Some(connection) = self.connection.take() {
             connection
         } else {
-            let mut connection = self.connect().await?;
-            self.own_history(&mut connection).await?;
+            let connection = self.connect().await?;
+            self.owns = false;
             connection
         };
+        if !self.owns {
+            self.try_to_own(&mut connection).await?;
+        }
         match limited(insert_calls(&mut connection, &batch.rows, self.node)).await {
-            Err(error) if !is_away(&error) => {
+            Err(error) if is_the_rows_fault(&error) => {
                 for row in &batch.rows {
                     match limited(insert_calls(&mut connection, std::slice::from_ref(row), self.node)).await {
-                        Err(error) if is_away(&error) => return Err(error),
+                        Err(error) if !is_the_rows_fault(&error) => return Err(error),
                         Err(error) => {
                             tracing::error!(call = %row.id, %error, "history refuses a row; it is dropped");
                         }
@@ -241,56 +276,85 @@ impl Writer {
             other => other?,
         }
         if !batch.last_seen.is_empty() {
-            limited(update_last_seen(&mut connection, &batch.last_seen)).await?;
+            match limited(update_last_seen(&mut connection, &batch.last_seen)).await {
+                Err(error) if is_away(&error) => return Err(error),
+                // A hint, not history: nothing waits for it.
+                Err(error) => tracing::error!(%error, "when users were last seen cannot be written"),
+                Ok(()) => {}
+            }
         }
         self.connection = Some(connection);
         Ok(())
     }
 
     async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
-        limited(PgConnection::connect(self.url.expose_secret())).await
+        // A statement that hangs ends on the server too, and does not hold the lock below for ever.
+        let options = PgConnectOptions::from_str(self.url.expose_secret())?;
+        let options =
+            options.application_name("video-call-server journal").options([("statement_timeout", "4s")]);
+        limited(PgConnection::connect_with(&options)).await
     }
 
-    /// One process at a time owns the history of a database, by an advisory lock that lives as long as the
-    /// connection. The owner may close what others left live; who is not the owner leaves it alone.
-    async fn own_history(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        if !limited(lock_ownership(connection)).await? {
-            tracing::warn!(
-                "another server writes history into this database; calls it left live are not closed"
-            );
-            return Ok(());
-        }
-        let closed = limited(close_left_live(connection, self.node)).await?;
+    /// Takes over the history, or learns that another server has it: then only its own rows are this one's business.
+    async fn own_history(
+        &mut self,
+        connection: &mut PgConnection,
+        before: Option<DateTime<Utc>>,
+    ) -> sqlx::Result<()> {
+        let closed = limited(close_left_live(connection, self.node, before)).await?;
         if closed > 0 {
             tracing::warn!(calls = closed, "closed calls that a dead server left live");
         }
+        self.has_owned = true;
         Ok(())
     }
+
+    /// Tries for the lock again while another server has it. The rows that one leaves live are older than this process.
+    async fn try_to_own(&mut self, connection: &mut PgConnection) -> sqlx::Result<()> {
+        self.owns = limited(lock_ownership(connection, Duration::ZERO)).await?;
+        if self.owns && !self.has_owned {
+            self.own_history(connection, Some(self.started)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the row is refused for what it is (data exceptions and broken constraints): nothing else is ever dropped.
+fn is_the_rows_fault(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
 }
 
 async fn limited<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
     timeout(WRITE_TIMEOUT, work).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
-async fn lock_ownership(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+/// One process at a time owns the history of a database, by an advisory lock that lives as long as the connection. The owner
+/// may close what others left live; who is not the owner leaves it alone.
+async fn lock_ownership(connection: &mut PgConnection, wait: Duration) -> Result<bool, sqlx::Error> {
     let started = tokio::time::Instant::now();
     loop {
         let owned = sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "owned!""#, OWNERSHIP_LOCK)
             .fetch_one(&mut *connection)
             .await?;
-        if owned || started.elapsed() > OWNERSHIP_WAIT {
+        if owned || started.elapsed() >= wait {
             return Ok(owned);
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
-async fn close_left_live(connection: &mut PgConnection, node: NodeId) -> Result<u64, sqlx::Error> {
+async fn close_left_live(
+    connection: &mut PgConnection,
+    node: NodeId,
+    before: Option<DateTime<Utc>>,
+) -> Result<u64, sqlx::Error> {
     let closed = sqlx::query!(
         "update calls
          set status = 'failed', end_reason = 'server_restart', ended_at = greatest(now(), started_at, answered_at)
-         where ended_at is null and node_id <> $1",
-        Uuid::from(node)
+         where ended_at is null and node_id <> $1 and ($2::timestamptz is null or started_at < $2)",
+        Uuid::from(node),
+        before
     )
     .execute(connection)
     .await?;
