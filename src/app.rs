@@ -37,7 +37,7 @@ pub(crate) struct App {
 pub(crate) struct Limits {
     /// Register and login, where passwords are hashed.
     pub(crate) logins: Limit,
-    /// Everything under `/api`.
+    /// Everything else under `/api`.
     pub(crate) api: Limit,
 }
 

@@ -1,6 +1,8 @@
 //! The command line.
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use video_call_server::config::{Flags, finish};
 
 /// A backend for 1:1 video and audio calls: accounts, presence, signalling, history.
@@ -23,13 +25,81 @@ pub(crate) enum Command {
     Serve,
     /// Bring the schema of the database up to date, and stop
     Migrate,
+    /// Manage accounts, also beside a running server
+    #[command(subcommand)]
+    User(UserCommand),
+}
+
+/// What to do with accounts. Names may be given without regard to case.
+#[derive(Subcommand)]
+pub(crate) enum UserCommand {
+    /// Make an account, also where registration is closed; the password is asked for, or a line of standard input
+    Add(WithPassword),
+    /// Show the accounts
+    List(Listing),
+    /// Shut an account out: its sessions end at once
+    Disable(Named),
+    /// Let a disabled account in again
+    Enable(Named),
+    /// Set another password, asked for or a line of standard input; every session of the account ends at once
+    SetPassword(WithPassword),
+    /// End every session of an account
+    RevokeSessions(Named),
+}
+
+/// An account.
+#[derive(Args)]
+pub(crate) struct Named {
+    /// The account's username
+    pub(crate) username: String,
+}
+
+/// An account whose password is to be read.
+#[derive(Args)]
+pub(crate) struct WithPassword {
+    #[command(flatten)]
+    pub(crate) account: Named,
+    /// What somebody types who takes the password for an argument. It must not be repeated in the error.
+    #[arg(hide = true)]
+    surplus: Vec<OsString>,
+}
+
+/// What to show of the accounts.
+#[derive(Args)]
+pub(crate) struct Listing {
+    /// Only those that are disabled
+    #[arg(long)]
+    pub(crate) disabled: bool,
+    /// How to show them
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub(crate) format: Format,
+}
+
+/// How to show a list.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Table,
+    /// For programs: an array of objects
+    Json,
 }
 
 impl Cli {
     /// Reads the command line and the environment; on a mistake in their form, says so and exits with 2.
     pub(crate) fn read() -> Self {
-        let matches = finish(Self::command()).get_matches();
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+        Self::read_from(std::env::args_os()).unwrap_or_else(|error| error.exit())
+    }
+
+    fn read_from(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut command = finish(Self::command());
+        let cli = Self::from_arg_matches(&command.try_get_matches_from_mut(words)?)?;
+        if let Some(Command::User(UserCommand::Add(user) | UserCommand::SetPassword(user))) = &cli.command
+            && !user.surplus.is_empty()
+        {
+            let hint = "a password is no argument, since others can read those: it is asked for, or read from standard input";
+            return Err(command.error(ErrorKind::UnknownArgument, hint));
+        }
+        Ok(cli)
     }
 }
 
@@ -38,8 +108,7 @@ mod tests {
     use super::*;
 
     fn parse(words: &[&str]) -> Result<Cli, clap::Error> {
-        let words = ["video-call-server"].iter().chain(words);
-        Cli::from_arg_matches(&finish(Cli::command()).try_get_matches_from(words)?)
+        Cli::read_from(["video-call-server"].iter().chain(words).map(OsString::from))
     }
 
     #[test]
@@ -53,5 +122,20 @@ mod tests {
         assert!(parse(&["serve", "--port", "5"]).is_ok());
         assert!(parse(&["--port", "5"]).is_ok_and(|cli| cli.command.is_none()));
         assert!(parse(&["serve", "--prot", "5"]).is_err());
+    }
+
+    #[test]
+    fn a_password_is_no_argument_and_not_repeated() {
+        for words in [
+            &["user", "add", "ann", "hunter22"][..],
+            &["user", "set-password", "ann", "hunter22"],
+            &["user", "add", "ann", "--password", "hunter22"],
+            &["user", "add", "ann", "--password=hunter22"],
+            &["user", "add", "ann", "--", "hunter22"],
+        ] {
+            let error = parse(words).err().unwrap();
+            assert_eq!(error.exit_code(), 2);
+            assert!(!error.to_string().contains("hunter22"), "{error}");
+        }
     }
 }

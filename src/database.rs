@@ -51,6 +51,7 @@ impl Database {
     }
 
     async fn private(data_dir: &Path, durability: Durability) -> Result<Self, StartError> {
+        tracing::info!(folder = %data_dir.display(), "starting a private PostgreSQL, since DATABASE_URL is not set");
         let options = Options { durability, ..Options::new(search_path()) };
         let postgres = PrivatePostgres::start(data_dir, options).await?;
         let url = postgres.url();

@@ -1,12 +1,14 @@
-//! The command line: read the settings, set up the log, serve.
+//! The command line: read the settings, set up the log, serve or do what was asked.
 
 mod cli;
+mod output;
+mod user;
 
 use cli::{Cli, Command};
 use secrecy::SecretString;
-use std::error::Error;
 use std::process::ExitCode;
-use video_call_server::admin;
+use user::Task;
+use video_call_server::admin::{self, Admin};
 use video_call_server::clock::Clock;
 use video_call_server::config::{Config, Draft, read_env_file};
 use video_call_server::database::Database;
@@ -18,15 +20,10 @@ fn main() -> ExitCode {
     match start() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&*error);
+            output::complain(&*error);
             ExitCode::FAILURE
         }
     }
-}
-
-#[expect(clippy::print_stderr, reason = "whoever started the server reads this, whatever becomes of the log")]
-fn complain(error: &dyn Error) {
-    eprintln!("{error}");
 }
 
 fn start() -> Result<(), StartError> {
@@ -44,6 +41,12 @@ fn start() -> Result<(), StartError> {
             let config = draft.for_commands();
             telemetry::init(&config, Output::Stderr)?;
             runtime()?.block_on(migrate(&config))
+        }
+        Some(Command::User(command)) => {
+            let config = draft.for_commands();
+            telemetry::init(&config, Output::Stderr)?;
+            let task = Task::prepare(command)?;
+            runtime()?.block_on(manage(task, &config))
         }
     }
 }
@@ -77,5 +80,20 @@ async fn migrate(config: &Config) -> Result<(), StartError> {
     let database = Database::open_for_command(config).await?;
     let outcome = admin::migrate(database.url()).await;
     database.close().await;
+    outcome?;
+    Ok(output::say("the schema is up to date")?)
+}
+
+async fn manage(task: Task, config: &Config) -> Result<(), StartError> {
+    let database = Database::open_for_command(config).await?;
+    let outcome = manage_in(&database, task, config).await;
+    database.close().await;
+    outcome
+}
+
+async fn manage_in(database: &Database, task: Task, config: &Config) -> Result<(), StartError> {
+    let admin = Admin::connect(database, config, Clock::machine()).await?;
+    let outcome = task.run(&admin).await;
+    admin.close().await;
     outcome
 }

@@ -27,9 +27,9 @@ use tokio_util::sync::CancellationToken;
 const POOL_SIZE: u32 = 10;
 /// Of the time for a shutdown, what the connections may take before they are cut.
 const DRAIN_SHARE: u32 = 2;
-
-/// How long the end of a call gets to reach its parties: closing discards what a polling client has not fetched yet.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+/// How long clients may take to fetch the end of their calls: who uses long-polling is always between two requests
+/// now and then, and would find the door shut.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Why the server does not start, in one line.
 pub type StartError = Box<dyn Error + Send + Sync>;
@@ -98,31 +98,26 @@ impl Service {
     /// Ends every call, lets clients go in a way that makes them come back, writes what is left of the history.
     /// Takes at most `SHUTDOWN_TIMEOUT`.
     pub async fn stop(self) {
-        let deadline = Instant::now() + self.app.config.shutdown_timeout;
+        let time = self.app.config.shutdown_timeout;
+        let deadline = Instant::now() + time - (time / 10).min(Duration::from_secs(1));
         let (calls, users) = (self.app.live.active_calls(), self.app.live.active_users());
         tracing::info!(calls, users, "shutting down");
+        // From here on probes hear that the server is not ready, and no client may come back to it.
         self.app.draining.store(true, Ordering::Relaxed);
         self.app.live.shut_down();
-        if calls > 0 {
-            let share = self.app.config.shutdown_timeout / (2 * DRAIN_SHARE);
-            tokio::time::sleep(LAST_WORDS.min(share)).await;
+        if users > 0 {
+            tokio::time::sleep(FAREWELL.min(time / 4)).await;
         }
-        self.stop_serving.cancel();
         // An Engine.IO close, not a Socket.IO disconnect: after it, the official client connects again by itself.
-        let _ = timeout_at(deadline, async {
-            self.io.close().await;
-            let _ = self.serving.await;
-        })
-        .await;
+        let _ = timeout_at(deadline, self.io.close()).await;
+        self.stop_serving.cancel();
+        let _ = timeout_at(deadline, self.serving).await;
         self.background.iter().for_each(JoinHandle::abort);
         self.stop_writing.cancel();
         if timeout_at(deadline, self.writing).await.is_err() {
-            tracing::error!(
-                rows = self.journal.depth(),
-                "the database is away: the last of the history is lost"
-            );
+            tracing::error!(rows = self.journal.depth(), "the database is away: the last of the history is lost");
         }
-        let _ = timeout_at(deadline + Duration::from_secs(1), self.app.pool.close()).await;
+        let _ = timeout_at(deadline, self.app.pool.close()).await;
         tracing::info!("stopped");
     }
 }
@@ -130,5 +125,5 @@ impl Service {
 /// The allowance of one user: a third of a minute's worth at once.
 fn call_rate(per_minute: u32) -> Option<Rate> {
     (per_minute > 0)
-        .then(|| Rate { burst: (per_minute / 3).max(1), period: Duration::from_secs(60) / per_minute })
+        .then(|| Rate { burst: (per_minute / 3).max(1), period: Duration::from_mins(1) / per_minute })
 }

@@ -176,17 +176,10 @@ impl Sessions {
         Ok(())
     }
 
-    pub(crate) async fn revoke_all(&self, user: UserId) -> Result<()> {
-        self.revoke_but(user, None).await
-    }
-
+    /// Revokes every other session of the user.
     pub(crate) async fn revoke_others(&self, user: UserId, keep: SessionId) -> Result<()> {
-        self.revoke_but(user, Some(keep)).await
-    }
-
-    async fn revoke_but(&self, user: UserId, keep: Option<SessionId>) -> Result<()> {
         let now = self.clock.now().wall;
-        let ended = store::sessions::revoke_of_user(&self.pool, user, keep, now).await?;
+        let ended = store::sessions::revoke_of_user(&self.pool, user, Some(keep), now).await?;
         self.end_all(ended);
         Ok(())
     }

@@ -19,6 +19,7 @@ pub struct Draft {
     config: Config,
     jwt_secret: Option<SecretString>,
     has_origins: bool,
+    has_log_filter: bool,
 }
 
 impl Draft {
@@ -69,9 +70,10 @@ impl Draft {
         let turn_secret = &mut config.turn_secret;
         set_exactly(turn_secret, "TURN_SECRET", flags.turn_secret, |raw| Ok(Some(raw.into())))?;
         set(&mut config.log_format, "LOG_FORMAT", flags.log_format, parse::log_format)?;
-        set(&mut config.log_filter, "RUST_LOG", flags.rust_log, |raw| Ok(raw.to_owned()))?;
+        let has_log_filter =
+            set(&mut config.log_filter, "RUST_LOG", flags.rust_log, |raw| Ok(raw.to_owned()))?;
         check(&config)?;
-        Ok(Self { config, jwt_secret, has_origins })
+        Ok(Self { config, jwt_secret, has_origins, has_log_filter })
     }
 
     /// The settings for serving. In development, a missing `JWT_SECRET` is taken from `DATA_DIR`, where it is made
@@ -90,8 +92,12 @@ impl Draft {
     }
 
     /// The settings for commands that neither sign tokens nor answer pages: they make no secret, and the one they
-    /// carry is random and forgotten.
-    pub fn for_commands(self) -> Config {
+    /// carry is random and forgotten. They say what they did in one line, so unless `RUST_LOG` is set the log is for
+    /// warnings.
+    pub fn for_commands(mut self) -> Config {
+        if !self.has_log_filter {
+            "warn".clone_into(&mut self.config.log_filter);
+        }
         self.config
     }
 }

@@ -106,14 +106,13 @@ struct Change {
 impl Presence {
     /// The user is online with `device` as newest.
     pub(crate) fn set_online(&mut self, user: Party, device: DeviceId) {
-        let arrival = match self.arrival_of.get(&user.id) {
-            Some(arrival) => *arrival,
-            None => {
-                self.note_change(user.id, false);
-                self.arrivals += 1;
-                self.arrival_of.insert(user.id, self.arrivals);
-                self.arrivals
-            }
+        let arrival = if let Some(arrival) = self.arrival_of.get(&user.id) {
+            *arrival
+        } else {
+            self.note_change(user.id, false);
+            self.arrivals += 1;
+            self.arrival_of.insert(user.id, self.arrivals);
+            self.arrivals
         };
         self.online.insert(arrival, OnlineUser { id: user.id, username: user.username, device });
         self.list_was_changed();

@@ -1,7 +1,6 @@
 //! Becoming somebody: register, log in, refresh, log out.
 
 use super::extract::{Caller, JsonBody};
-use super::limits::Limit;
 use super::wire::UserBody;
 use crate::app::App;
 use crate::auth::accounts::{Credentials, Visitor};
@@ -17,9 +16,13 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use validator::Validate;
 
-pub(crate) fn router(logins: &Limit) -> Router<Arc<App>> {
-    let guessable = Router::new().route("/api/register", post(register)).route("/api/login", post(log_in));
-    logins.on(guessable).route("/api/refresh", post(refresh)).route("/api/logout", post(log_out))
+/// For those who have a password and no token yet: these routes have a limit of their own.
+pub(crate) fn entrance() -> Router<Arc<App>> {
+    Router::new().route("/api/register", post(register)).route("/api/login", post(log_in))
+}
+
+pub(crate) fn router() -> Router<Arc<App>> {
+    Router::new().route("/api/refresh", post(refresh)).route("/api/logout", post(log_out))
 }
 
 #[derive(Deserialize, Validate)]

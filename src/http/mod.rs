@@ -36,7 +36,7 @@ const REQUEST_TIME: Duration = Duration::from_secs(10);
 /// Every REST route, with what belongs to REST alone: limits, timeouts, compression.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let api = Router::new()
-        .merge(accounts::router(&app.limits.logins))
+        .merge(accounts::router())
         .merge(me::router())
         .merge(users::router())
         .merge(calls::router())
@@ -44,6 +44,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     app.limits
         .api
         .on(api)
+        .merge(app.limits.logins.on(accounts::entrance()))
         .merge(health::router())
         .fallback(async || Error::NotFound("There is nothing here"))
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)

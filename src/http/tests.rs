@@ -264,6 +264,34 @@ async fn a_page_of_another_origin_may_not_open_a_socket() {
 }
 
 #[tokio::test]
+async fn a_page_the_server_itself_serves_may_open_a_socket() {
+    let server = Server::new(|_| ());
+    let ask = async |origin, host| {
+        server.get("/socket.io/?EIO=4", &[("origin", origin), ("host", host)]).await.status
+    };
+    for (origin, host) in [
+        ("http://127.0.0.1:3001", "127.0.0.1:3001"),
+        ("https://calls.test", "calls.test"),
+        ("https://calls.test", "Calls.Test"),
+        ("http://[::1]:3001", "[::1]:3001"),
+    ] {
+        assert_eq!(ask(origin, host).await, 200, "{origin} {host}");
+    }
+    for (origin, host) in [
+        ("http://127.0.0.1:3001", "127.0.0.1:3002"),
+        ("http://calls.test.evil", "calls.test"),
+        ("http://evil", "calls.test"),
+        ("calls.test", "calls.test"),
+        ("file://calls.test", "calls.test"),
+        ("http://calls.test/", "calls.test"),
+        ("http://", ""),
+        ("null", "null"),
+    ] {
+        assert_eq!(ask(origin, host).await, 403, "{origin} {host}");
+    }
+}
+
+#[tokio::test]
 async fn a_safe_request_id_is_taken_over_and_any_other_replaced() {
     let server = Server::new(|_| ());
     let id = |answer: Answer| answer.headers["x-request-id"].to_str().unwrap().to_owned();
@@ -299,9 +327,11 @@ async fn one_address_may_ask_so_often_and_no_oftener() {
     let wait: u64 = limited.headers["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((29..=30).contains(&wait), "{wait}");
     assert_eq!(logins("9.9.9.8").await.status, 400, "another address has its own limit");
-    // Those three counted for the whole API too.
-    assert_eq!(server.send("GET", "/api/me", &from("9.9.9.9"), "").await.status, 401);
-    assert_eq!(server.send("GET", "/api/me", &from("9.9.9.9"), "").await.status, 401);
+    // The rest of the API has an allowance of its own, of which a refresh is a part.
+    assert_eq!(server.send("POST", "/api/refresh", &from("9.9.9.9"), "{}").await.status, 400);
+    for _ in 0..4 {
+        assert_eq!(server.send("GET", "/api/me", &from("9.9.9.9"), "").await.status, 401);
+    }
     assert_eq!(server.send("GET", "/api/me", &from("9.9.9.9"), "").await.refusal(), (429, "rate_limited"));
     assert_eq!(server.send("GET", "/health/live", &from("9.9.9.9"), "").await.status, 200);
     server.app.limits.api.prune();

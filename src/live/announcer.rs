@@ -11,8 +11,8 @@ use std::time::Duration;
 
 /// Changes within this time go out as one.
 const MERGE: Duration = Duration::from_millis(100);
-/// What whole lists may cost in all.
-const BYTES_PER_SECOND: usize = 32 * 1024 * 1024;
+/// What whole lists may cost in all: 32 MiB a second.
+const NANOS_PER_BYTE: Duration = Duration::from_nanos(30);
 /// Handed to the sockets at a time, so that copies of a long list never fill the memory.
 const SLICE_BYTES: usize = 1024 * 1024;
 /// A row of the list on the wire: two UUIDs, a name, and the JSON around them.
@@ -47,9 +47,9 @@ impl Live {
                     let bytes = (roster.users.len() * ROW_BYTES).max(ROW_BYTES);
                     let slice = hearers.by_ref().take((SLICE_BYTES / bytes).max(1));
                     fx.sends.extend(slice.map(|device| (device, Message::UsersUpdated(Arc::clone(&roster)))));
-                    fx.sends.len() * bytes
+                    u32::try_from(fx.sends.len() * bytes).unwrap_or(u32::MAX)
                 });
-                tokio::time::sleep(Duration::from_secs_f64(bytes as f64 / BYTES_PER_SECOND as f64)).await;
+                tokio::time::sleep(NANOS_PER_BYTE.saturating_mul(bytes)).await;
             }
             tokio::time::sleep(MERGE).await;
         }

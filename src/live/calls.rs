@@ -21,8 +21,6 @@ const REMEMBERED_RATES: usize = 10_000;
 /// What a dial led to, and what it waits for.
 #[derive(Debug)]
 pub(crate) enum Dial {
-    /// Nothing to wait for.
-    Done(Reply),
     /// The answer is given, and the callee rung, once the row is on record: [`Live::on_record`].
     Waits(Reply, Option<Ticket>),
     /// The callee is not here: look the account up and dial again with it.
@@ -54,22 +52,16 @@ impl Live {
         if !self.journal.has_room() {
             return Err(Error::unavailable());
         }
-        let (dialled, ticket) = self.transition_with_ticket(|state, now, fx| {
-            let dialled = state.dial(device, to, known, media, now, fx)?;
-            if let Dialled::Glare(call) = dialled {
-                state.tell_status(device, call, DialStatus::Glare, fx);
-            }
-            Ok::<_, Error>(dialled)
-        });
-        let reply = |call, status| Reply { call, status };
-        Ok(match dialled? {
-            Dialled::Placed(call) => Dial::Waits(reply(call, DialStatus::Ringing), ticket),
-            Dialled::Busy(call) => Dial::Waits(reply(call, DialStatus::UserBusy), ticket),
-            Dialled::Offline(call) => Dial::Waits(reply(call, DialStatus::UserOffline), ticket),
-            Dialled::Again(call) => Dial::Done(reply(call, DialStatus::Ringing)),
-            Dialled::Glare(call) => Dial::Done(reply(call, DialStatus::Glare)),
-            Dialled::NotHere => Dial::LookUp,
-        })
+        let (dialled, ticket) =
+            self.transition_with_ticket(|state, now, fx| state.dial(device, to, known, media, now, fx));
+        let waits = |call, status| Ok(Dial::Waits(Reply { call, status }, ticket));
+        match dialled? {
+            Dialled::Placed(call) | Dialled::Again(call) => waits(call, DialStatus::Ringing),
+            Dialled::Busy(call) => waits(call, DialStatus::UserBusy),
+            Dialled::Offline(call) => waits(call, DialStatus::UserOffline),
+            Dialled::Glare(call) => waits(call, DialStatus::Glare),
+            Dialled::NotHere => Ok(Dial::LookUp),
+        }
     }
 
     /// Waits until the call is on record, within a bound, then rings it, or tells the caller why it does not ring.

@@ -1,6 +1,6 @@
 //! What the log says of joins and calls: ids only, each call in a span of its own.
 
-use crate::domain::call::{CallRecord, CallStatus};
+use crate::domain::call::{CallRecord, CallStatus, EndReason};
 use crate::domain::switchboard::Joining;
 use tracing::{info, info_span};
 
@@ -21,11 +21,7 @@ pub(super) fn call(row: &CallRecord) {
         | CallStatus::Cancelled
         | CallStatus::Missed
         | CallStatus::Failed => {
-            info!(
-                status = row.status.as_str(),
-                reason = row.end_reason.map(|reason| reason.as_str()),
-                "call ended"
-            );
+            info!(status = row.status.as_str(), reason = row.end_reason.map(EndReason::as_str), "call ended");
         }
     }
 }

@@ -79,7 +79,7 @@ impl Live {
             fn cut(&self, _: DeviceId, _: Cut) {}
             fn flush(&self, _: &[DeviceId]) {}
         }
-        let rules = Rules { ring_timeout: Duration::from_secs(60), reconnect_grace: Duration::from_secs(15) };
+        let rules = Rules { ring_timeout: Duration::from_mins(1), reconnect_grace: Duration::from_secs(15) };
         Self::new(Clock::machine(), rules, None, Journal::new(1), Arc::new(Nowhere))
     }
 
@@ -143,7 +143,7 @@ impl Live {
                 }
             };
             tokio::select! {
-                () = due => self.transition(|state, now, fx| state.tick(now, fx)),
+                () = due => self.transition(Switchboard::tick),
                 () = self.deadline_moved.notified() => {}
             }
         }
@@ -184,7 +184,7 @@ impl Live {
     /// Ends every call, and notes when everybody was last seen.
     pub(crate) fn shut_down(&self) {
         self.closing.store(true, Ordering::Relaxed);
-        self.transition(|state, now, fx| state.shut_down(now, fx));
+        self.transition(Switchboard::shut_down);
     }
 
     /// The sessions that have a joined socket.

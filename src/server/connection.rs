@@ -120,15 +120,6 @@ impl Connection {
         self.0.gate.close_request(self.0.request);
     }
 
-    /// Closes after `delay`, so that a last packet can leave first.
-    pub(crate) fn close_after(&self, delay: Duration) {
-        let connection = self.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(delay).await;
-            connection.close();
-        });
-    }
-
     /// Closes every TCP connection that carries the Engine.IO session `sid`, this one included, and refuses it from
     /// now on.
     ///
@@ -168,6 +159,9 @@ impl fmt::Debug for Connection {
 }
 
 /// The TCP stream behind its gate: once the gate is closed, reads end and writes fail.
+///
+/// While the peer does not take what we write, nothing is read from it: whoever floods us with events and does not read
+/// the answers is held back by TCP, and the answers do not pile up.
 pub(super) struct GatedStream {
     /// None once the connection is gone; the socket library may hold the rest a little longer.
     live: Option<(TcpStream, Entry)>,
@@ -199,7 +193,9 @@ impl GatedStream {
     }
 
     fn note_stall<T>(&mut self, result: Poll<T>) -> Poll<T> {
-        self.stalled = result.is_pending();
+        if std::mem::replace(&mut self.stalled, result.is_pending()) && !self.stalled {
+            self.gate.reader.wake();
+        }
         result
     }
 }
@@ -220,7 +216,12 @@ impl AsyncRead for GatedStream {
     ) -> Poll<io::Result<()>> {
         // Registered before looking, so that a close in between is not missed.
         self.gate.reader.register(cx.waker());
-        self.tcp().map_or(Poll::Ready(Ok(())), |tcp| tcp.poll_read(cx, buf))
+        let stalled = self.stalled;
+        match self.tcp() {
+            None => Poll::Ready(Ok(())),
+            Some(_) if stalled => Poll::Pending,
+            Some(tcp) => tcp.poll_read(cx, buf),
+        }
     }
 }
 
@@ -256,4 +257,40 @@ impl AsyncWrite for GatedStream {
 
 fn closed<T>() -> Poll<io::Result<T>> {
     Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::Limits;
+    use futures_util::FutureExt;
+    use std::net::{IpAddr, Ipv4Addr};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn nothing_is_read_from_a_peer_that_does_not_read() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (tcp, _) = listener.accept().await.unwrap();
+        let gate = Gate::new();
+        let entry = Registry::new(Limits::default()).admit(IpAddr::V4(Ipv4Addr::LOCALHOST), &gate).unwrap();
+        let mut stream = GatedStream::new(tcp, entry, gate);
+
+        let block = vec![0_u8; 65536];
+        let mut written = 0;
+        while let Some(more) = stream.write(&block).now_or_never() {
+            written += more.unwrap();
+            tokio::task::yield_now().await;
+        }
+        peer.write_all(b"event").await.unwrap();
+        let mut event = [0_u8; 5];
+        assert!(stream.read_exact(&mut event).now_or_never().is_none());
+
+        let mut taken = vec![0_u8; written];
+        peer.read_exact(&mut taken).await.unwrap();
+        assert!(stream.write(b"x").await.is_ok());
+        stream.read_exact(&mut event).await.unwrap();
+        assert_eq!(&event, b"event");
+    }
 }

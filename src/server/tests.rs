@@ -226,17 +226,6 @@ async fn ending_a_session_closes_the_websocket_it_moved_to_and_refuses_it_from_t
 }
 
 #[tokio::test]
-async fn a_delayed_close_lets_the_last_bytes_out() {
-    let handler = |Extension(connection): Extension<Connection>| async move {
-        connection.close_after(SOON);
-        "farewell"
-    };
-    let server = run(Router::new().route("/", get(handler)), limits(), NEVER);
-    let mut tcp = server.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
-    assert!(read_to_end(&mut tcp).await.ends_with("farewell"));
-}
-
-#[tokio::test]
 async fn draining_lets_a_running_request_finish_closes_idle_connections_and_takes_no_new_ones() {
     let (started, finish) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let handler = {

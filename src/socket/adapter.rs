@@ -2,8 +2,9 @@
 
 use super::Sockets;
 use super::connection::{Connection, Identity, Phase};
+use super::inbound::Inbound;
+use super::outbound::{Failure, Reply};
 use super::outbox::Item;
-use super::wire::{Failure, Inbound, Reply};
 use crate::error::{Error, Result};
 use futures_util::FutureExt;
 use socketioxide::adapter::LocalAdapter;
@@ -22,10 +23,7 @@ pub(super) struct Inline;
 
 impl MessageHandler<LocalAdapter, Inline> for Reception {
     fn call(&self, _: Arc<Socket>, value: Value, ack: Option<i64>) {
-        // What is not an array that begins with a name does not get this far.
-        if let Some(event) = Inbound::read(&value, ack) {
-            self.sockets.receive(&self.connection, event);
-        }
+        self.sockets.receive(&self.connection, Inbound::read(&value, ack));
     }
 }
 
@@ -160,13 +158,10 @@ fn acknowledge(connection: &Connection, event: &Inbound, reply: Reply) {
 
 fn log_failure(connection: &Connection, event: &Inbound, error: &Error) {
     let name: String = event.event.chars().take(64).collect();
-    match error {
-        Error::Internal(source) => {
-            tracing::error!(device = %connection.device, event = name, error = %source, "event failed");
-        }
-        refused => {
-            tracing::debug!(device = %connection.device, event = name, code = refused.code(), "event refused")
-        }
+    if let Error::Internal(source) = error {
+        tracing::error!(device = %connection.device, event = name, error = %source, "event failed");
+    } else {
+        tracing::debug!(device = %connection.device, event = name, code = error.code(), "event refused");
     }
 }
 

@@ -3,11 +3,11 @@
 use super::Sockets;
 use super::adapter::{self, Reception};
 use super::connection::{Connection, Identity, Phase};
+use super::inbound::{Inbound, Join, JoinPresence};
+use super::outbound::{Failure, Reply};
 use super::outbox::{Item, Line};
-use super::wire::{Failure, Inbound, Join, JoinPresence, Reply};
 use crate::auth::token::Claims;
 use crate::domain::ids::DeviceId;
-use crate::domain::message::Party;
 use crate::domain::presence::PresenceMode;
 use crate::domain::switchboard::Joining;
 use crate::error::{Error, Result};
@@ -45,7 +45,7 @@ pub(super) struct Refused(Error);
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(super::wire::wire_code(&self.0))
+        f.write_str(super::outbound::wire_code(&self.0))
     }
 }
 
@@ -153,22 +153,21 @@ impl Sockets {
     ) -> Result<Admitted> {
         let wanted: Join = join.parse()?;
         let now = self.app.clock.now();
-        let claims = match (&wanted.token, &connection.handshake) {
-            (Some(token), _) => self.app.sessions.authenticate(token).await?,
-            (None, Some(claims)) if claims.expires_at <= now.wall && was.is_none() => {
-                return Err(Error::TokenExpired);
-            }
-            (None, Some(claims)) => {
+        let claims = match (&wanted.token, was.map(|was| &was.claims), &connection.handshake) {
+            (Some(token), _, _) => self.app.sessions.authenticate(token).await?,
+            (None, None, Some(claims)) if claims.expires_at <= now.wall => return Err(Error::TokenExpired),
+            (None, Some(claims), _) | (None, None, Some(claims)) => {
                 self.app.sessions.check(claims).await?;
                 claims.clone()
             }
-            (None, None) => {
+            (None, None, None) => {
                 return Err(Error::Unauthorized("A token is required, in the handshake or in join"));
             }
         };
         let is_stranger = |claims: &Claims| {
             connection.handshake.as_ref().is_some_and(|first| first.user != claims.user)
-                || was.is_some_and(|was| was.user.id != claims.user || was.session != claims.session)
+                || was
+                    .is_some_and(|was| (was.claims.user, was.claims.session) != (claims.user, claims.session))
         };
         let other_name =
             wanted.username.as_ref().is_some_and(|name| !name.eq_ignore_ascii_case(claims.username.as_str()));
@@ -180,16 +179,17 @@ impl Sockets {
             Some(JoinPresence::Delta) => PresenceMode::Delta,
             Some(JoinPresence::None) => PresenceMode::None,
         };
-        let user = Party { id: claims.user, username: claims.username.clone() };
+        let identity = Identity { claims };
+        let claims = &identity.claims;
         let joining = Joining {
             device: connection.device,
             session: claims.session,
-            user: user.clone(),
+            user: identity.party(),
             token_expires: now.mono + now.until(claims.expires_at),
             presence,
             resume: wanted.resume,
         };
-        Ok(Admitted { identity: Arc::new(Identity { user, session: claims.session }), joining, claims })
+        Ok(Admitted { identity: Arc::new(identity), joining })
     }
 
     /// Enters presence, or not; then takes what waited.
@@ -200,45 +200,35 @@ impl Sockets {
         join: &Inbound,
         result: Result<Admitted>,
     ) {
-        let (next, claims, result) = {
+        let entered = {
             // Held across the entry into presence: a socket that closes meanwhile leaves after it, never before.
             let phase = connection.phase();
             if matches!(*phase, Phase::Closed) {
                 return;
             }
-            let entered =
-                result.and_then(|admitted| self.app.live.join(admitted.joining.clone()).map(|()| admitted));
-            match entered {
-                Ok(admitted) => (Some(admitted.identity), Some(admitted.claims), Ok(())),
-                Err(error) => (was, None, Err(error)),
+            result.and_then(|admitted| self.app.live.join(admitted.joining).map(|()| admitted.identity))
+        };
+        let next = match entered {
+            Ok(identity) => {
+                adapter::answer(connection, join, Reply::Done);
+                self.recheck(Arc::clone(&identity));
+                Some(identity)
+            }
+            Err(error) => {
+                refuse_join(connection, join, error);
+                was
             }
         };
-        match result {
-            Ok(()) => adapter::answer(connection, join, Reply::Done),
-            Err(error) => self.refuse_join(connection, join, error),
-        }
-        if let Some(claims) = claims {
-            self.recheck(claims);
-        }
         self.take_what_waited(connection, next);
     }
 
     /// A session that was revoked between its check and the entry into presence is found out here.
-    fn recheck(self: &Arc<Self>, claims: Claims) {
+    fn recheck(self: &Arc<Self>, identity: Arc<Identity>) {
         let sockets = Arc::clone(self);
         adapter::now_or_later(async move {
             // Revoked: the check itself cuts the socket. Database away: the session was verified a moment ago.
-            let _ = sockets.app.sessions.check(&claims).await;
+            let _ = sockets.app.sessions.check(&identity.claims).await;
         });
-    }
-
-    fn refuse_join(&self, connection: &Arc<Connection>, join: &Inbound, error: Error) {
-        tracing::info!(device = %connection.device, code = error.code(), "join refused");
-        connection.line.send(Item::JoinError(Failure::new(&error)));
-        adapter::answer(connection, join, Reply::Failed(error));
-        if connection.line.count_refusal() >= REFUSALS {
-            connection.line.send(Item::Cut("refused joins"));
-        }
     }
 
     fn take_what_waited(self: &Arc<Self>, connection: &Arc<Connection>, identity: Option<Arc<Identity>>) {
@@ -262,5 +252,13 @@ impl Sockets {
 struct Admitted {
     identity: Arc<Identity>,
     joining: Joining,
-    claims: Claims,
+}
+
+fn refuse_join(connection: &Arc<Connection>, join: &Inbound, error: Error) {
+    tracing::info!(device = %connection.device, code = error.code(), "join refused");
+    connection.line.send(Item::JoinError(Failure::new(&error)));
+    adapter::answer(connection, join, Reply::Failed(error));
+    if connection.line.count_refusal() >= REFUSALS {
+        connection.line.send(Item::Cut("refused joins"));
+    }
 }

@@ -3,7 +3,8 @@
 use super::Sockets;
 use super::adapter::{answer, begin_waiting, now_or_later};
 use super::connection::{Connection, Identity};
-use super::wire::{Authenticate, Inbound, Reply};
+use super::inbound::{Authenticate, Inbound};
+use super::outbound::Reply;
 use crate::domain::ids::DeviceId;
 use crate::error::{Error, Result};
 use std::sync::Arc;
@@ -31,7 +32,7 @@ impl Sockets {
     async fn renew(&self, device: DeviceId, identity: &Identity, event: &Inbound) -> Result<()> {
         let wanted: Authenticate = event.parse()?;
         let claims = self.app.tokens.verify(&wanted.token, self.app.clock.now())?;
-        if claims.user != identity.user.id || claims.session != identity.session {
+        if (claims.user, claims.session) != (identity.claims.user, identity.claims.session) {
             return Err(Error::IdentityMismatch);
         }
         self.app.sessions.check(&claims).await?;

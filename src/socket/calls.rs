@@ -3,10 +3,9 @@
 use super::Sockets;
 use super::adapter::{answer, begin_waiting};
 use super::connection::{Connection, Identity};
-use super::wire::{
-    self, AcceptCall, CallUser, ChangeMedia, IceCandidate, Inbound, OfCall, Renegotiate, Reply as Body,
-    Sender,
-};
+use super::inbound::{AcceptCall, CallUser, ChangeMedia, IceCandidate, Inbound, OfCall, Renegotiate, Sender};
+use super::outbound::{self, Reply as Body};
+use crate::auth::token::Claims;
 use crate::domain::ids::{DeviceId, UserId};
 use crate::domain::media::{BadMedia, CallType, Candidate, Description, SdpType};
 use crate::domain::message::Party;
@@ -24,55 +23,52 @@ impl Sockets {
         identity: &Identity,
         event: Inbound,
     ) {
+        // Before the call is placed: one that is placed must be answered for.
+        let waiting = match begin_waiting(connection) {
+            Ok(waiting) => waiting,
+            Err(error) => return answer(connection, &event, Body::Failed(error)),
+        };
         match self.dial(connection, identity, &event) {
             Err(error) => answer(connection, &event, Body::Failed(error)),
-            Ok((Dial::Done(reply), _)) => answer(connection, &event, called(reply)),
-            Ok((dial, wanted)) => match begin_waiting(connection) {
-                Err(error) => answer(connection, &event, Body::Failed(error)),
-                Ok(waiting) => {
-                    let (sockets, connection) = (Arc::clone(self), Arc::clone(connection));
-                    tokio::spawn(async move {
-                        let body = sockets.finish_dial(connection.device, dial, wanted).await;
-                        answer(&connection, &event, body.map_or_else(Body::Failed, called));
-                        drop(waiting);
-                    });
-                }
-            },
+            Ok((dial, wanted)) => {
+                let (sockets, connection) = (Arc::clone(self), Arc::clone(connection));
+                tokio::spawn(async move {
+                    let body = sockets.finish_dial(connection.device, dial, wanted).await;
+                    answer(&connection, &event, body.map_or_else(Body::Failed, called));
+                    drop(waiting);
+                });
+            }
         }
     }
 
     fn dial(&self, connection: &Connection, identity: &Identity, event: &Inbound) -> Result<(Dial, Wanted)> {
         let call: CallUser = event.parse()?;
-        if call.from.as_ref().is_some_and(|from| !is(from, &identity.user)) {
+        if call.from.as_ref().is_some_and(|from| !is(from, &identity.claims)) {
             return Err(Error::IdentityMismatch);
         }
         let offer =
             Description::parse(call.offer, &[SdpType::Offer]).map_err(|bad| bad_media("offer", bad))?;
         let wanted = Wanted { to: call.to, media: (call.call_type, offer) };
-        self.app.live.allow_call(identity.user.id)?;
+        self.app.live.allow_call(identity.claims.user)?;
         let dial = self.app.live.dial(connection.device, wanted.to, None, wanted.media.clone())?;
         Ok((dial, wanted))
     }
 
     async fn finish_dial(&self, device: DeviceId, dial: Dial, wanted: Wanted) -> Result<Reply> {
-        let dial = match dial {
+        let (reply, ticket) = match dial {
+            Dial::Waits(reply, ticket) => (reply, ticket),
             Dial::LookUp => {
-                let callee = store::users::find(&self.app.pool, wanted.to).await?;
-                let callee = callee.ok_or(Error::NotFound("There is no such user"))?;
+                let no_such_user = || Error::NotFound("There is no such user");
+                let callee = store::users::find(&self.app.pool, wanted.to).await?.ok_or_else(no_such_user)?;
                 let known = Party { id: callee.id, username: callee.username };
-                self.app.live.dial(device, wanted.to, Some(known), wanted.media)?
+                match self.app.live.dial(device, wanted.to, Some(known), wanted.media)? {
+                    Dial::Waits(reply, ticket) => (reply, ticket),
+                    Dial::LookUp => return Err(no_such_user()),
+                }
             }
-            found => found,
         };
-        match dial {
-            Dial::Done(reply) => Ok(reply),
-            Dial::Waits(reply, ticket) => {
-                self.app.live.on_record(device, reply, ticket).await;
-                Ok(reply)
-            }
-            // The account was found, so it cannot be asked for again.
-            Dial::LookUp => Err(Error::NotFound("There is no such user")),
-        }
+        self.app.live.on_record(device, reply, ticket).await;
+        Ok(reply)
     }
 
     pub(super) fn accept_call(&self, device: DeviceId, event: &Inbound) -> Result<()> {
@@ -119,13 +115,13 @@ struct Wanted {
     media: (CallType, Description),
 }
 
-fn is(from: &Sender, me: &Party) -> bool {
-    from.id.is_none_or(|id| id == me.id)
+fn is(from: &Sender, me: &Claims) -> bool {
+    from.id.is_none_or(|id| id == me.user)
         && from.username.as_ref().is_none_or(|name| name.eq_ignore_ascii_case(me.username.as_str()))
 }
 
 fn called(reply: Reply) -> Body {
-    Body::With(json!({ "callId": reply.call, "status": wire::dial_status(reply.status) }))
+    Body::With(json!({ "callId": reply.call, "status": outbound::dial_status(reply.status) }))
 }
 
 fn bad_media(field: &'static str, bad: BadMedia) -> Error {

@@ -1,9 +1,9 @@
 //! One socket, from its CONNECT to its end.
 
+use super::inbound::Inbound;
 use super::outbox::Line;
-use super::wire::Inbound;
 use crate::auth::token::Claims;
-use crate::domain::ids::{DeviceId, SessionId};
+use crate::domain::ids::DeviceId;
 use crate::domain::message::Party;
 use crate::domain::rate::Gcra;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,10 +13,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const WAITING_LIMIT: u32 = 8;
 
 /// Who a joined socket speaks for.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Identity {
-    pub(super) user: Party,
-    pub(super) session: SessionId,
+    /// Of the token it joined with.
+    pub(super) claims: Claims,
+}
+
+impl Identity {
+    pub(super) fn party(&self) -> Party {
+        Party { id: self.claims.user, username: self.claims.username.clone() }
+    }
 }
 
 /// How far a socket has come.

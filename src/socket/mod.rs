@@ -9,10 +9,11 @@ mod admission;
 mod authenticate;
 mod calls;
 mod connection;
+mod inbound;
+mod outbound;
 mod outbox;
 mod presence;
 mod reaper;
-mod wire;
 
 use crate::app::App;
 use crate::config::Config;

@@ -4,7 +4,7 @@
 //! sender at a time empties a line, so the order of the lock is the order on the wire. When socketioxide's buffer is
 //! full the rest waits here; a client that lets too much pile up has stopped reading and is cut.
 
-use super::wire::{self, Failure, Reply};
+use super::outbound::{self, Failure, Reply};
 use crate::domain::ids::DeviceId;
 use crate::domain::message::Message;
 use crate::domain::switchboard::Cut;
@@ -76,6 +76,11 @@ impl Drop for Handling {
     }
 }
 
+/// A client over its rate that does not read either is told once, not for each event.
+fn is_refusal_of_rate(item: &Item) -> bool {
+    matches!(item, Item::EventError { failure, .. } if failure.is_rate_limited())
+}
+
 /// What became of an attempt to send.
 enum Sent {
     Yes,
@@ -116,6 +121,9 @@ impl Line {
 
     fn push(&self, item: Item) {
         let mut queue = self.queue();
+        if is_refusal_of_rate(&item) && queue.items.back().is_some_and(is_refusal_of_rate) {
+            return;
+        }
         // Nothing follows the end.
         let end = queue.items.pop_back_if(|last| matches!(last, Item::Cut(_)));
         queue.items.push_back(item);
@@ -163,12 +171,12 @@ impl Line {
             let item = {
                 let mut queue = self.queue();
                 let may_end = queue.handling == 0;
-                match queue.items.pop_front_if(|item| may_end || !matches!(item, Item::Cut(_))) {
-                    Some(item) => item,
-                    None => {
-                        queue.busy = false;
-                        return true;
-                    }
+                if let Some(item) = queue.items.pop_front_if(|item| may_end || !matches!(item, Item::Cut(_)))
+                {
+                    item
+                } else {
+                    queue.busy = false;
+                    return true;
                 }
             };
             match self.attempt(item) {
@@ -193,13 +201,13 @@ impl Line {
     fn attempt(&self, item: Item) -> Sent {
         let Some(socket) = self.socket.upgrade() else { return Sent::Gone };
         let result = match &item {
-            Item::Message(message) => wire::emit(&socket, message),
-            Item::Ack(id, reply) => wire::acknowledge(&socket, *id, reply),
+            Item::Message(message) => outbound::emit(&socket, message),
+            Item::Ack(id, reply) => outbound::acknowledge(&socket, *id, reply),
             Item::EventError { event, failure, call } => {
-                wire::emit_event_error(&socket, event, failure, call.as_deref())
+                outbound::emit_event_error(&socket, event, failure, call.as_deref())
             }
-            Item::JoinError(failure) => wire::emit_join_error(&socket, failure),
-            Item::Pong => wire::emit_pong(&socket),
+            Item::JoinError(failure) => outbound::emit_join_error(&socket, failure),
+            Item::Pong => outbound::emit_pong(&socket),
             Item::Cut(_) => Arc::clone(&socket).disconnect().map_err(SendError::Socket),
         };
         match (result, item) {

@@ -1,7 +1,8 @@
 //! `watch_users`.
 
 use super::Sockets;
-use super::wire::{Inbound, Reply, WatchUsers};
+use super::inbound::{Inbound, WatchUsers};
+use super::outbound::Reply;
 use crate::domain::ids::DeviceId;
 use crate::error::{Error, Result};
 use serde_json::{Value as Json, json};

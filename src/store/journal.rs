@@ -219,13 +219,12 @@ impl Writer {
 
     /// One attempt. A row that the database refuses for what it is gets written alone, or dropped with a loud word.
     async fn write(&mut self, batch: &Batch) -> Result<(), sqlx::Error> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => {
-                let mut connection = self.connect().await?;
-                self.own_history(&mut connection).await?;
-                connection
-            }
+        let mut connection = if let Some(connection) = self.connection.take() {
+            connection
+        } else {
+            let mut connection = self.connect().await?;
+            self.own_history(&mut connection).await?;
+            connection
         };
         match limited(insert_calls(&mut connection, &batch.rows, self.node)).await {
             Err(error) if !is_away(&error) => {
@@ -233,7 +232,7 @@ impl Writer {
                     match limited(insert_calls(&mut connection, std::slice::from_ref(row), self.node)).await {
                         Err(error) if is_away(&error) => return Err(error),
                         Err(error) => {
-                            tracing::error!(call = %row.id, %error, "history refuses a row; it is dropped")
+                            tracing::error!(call = %row.id, %error, "history refuses a row; it is dropped");
                         }
                         Ok(()) => {}
                     }

@@ -24,6 +24,14 @@ pub(crate) struct Account {
     pub(crate) disabled: bool,
 }
 
+/// A user with what an operator's list shows.
+#[derive(Debug, Clone)]
+pub(crate) struct Listed {
+    pub(crate) user: User,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) disabled_at: Option<DateTime<Utc>>,
+}
+
 /// The database decides whether the name is free: [`Error::UsernameTaken`].
 pub(crate) async fn insert(
     pool: &Pool,
@@ -88,6 +96,32 @@ pub(crate) async fn list(pool: &Pool, after: Option<&Username>, limit: i64) -> R
     rows.into_iter().map(|row| user(row.id, &row.username, row.last_seen_at)).collect()
 }
 
+/// [`list`] for an operator: of all accounts, or of the disabled ones.
+pub(crate) async fn list_for_admin(
+    pool: &Pool,
+    after: Option<&Username>,
+    only_disabled: bool,
+    limit: i64,
+) -> Result<Vec<Listed>> {
+    let after = after.map(Username::folded).unwrap_or_default();
+    let rows = sqlx::query!(
+        r#"select id, username, created_at, last_seen_at, disabled_at from users
+           where lower(username) collate "C" > $1 and (not $2 or disabled_at is not null)
+           order by lower(username) collate "C" limit $3"#,
+        after,
+        only_disabled,
+        limit
+    )
+    .fetch_all(pool)
+    .in_time()
+    .await?;
+    let listed = rows.into_iter().map(|row| {
+        let user = user(row.id, &row.username, row.last_seen_at)?;
+        Ok(Listed { user, created_at: row.created_at, disabled_at: row.disabled_at })
+    });
+    listed.collect()
+}
+
 /// Replaces a hash by a better one of the same password; not if the password was changed meanwhile.
 pub(crate) async fn upgrade_hash(
     pool: &Pool,
@@ -145,31 +179,23 @@ pub(crate) async fn delete(pool: &Pool, id: UserId) -> Result<Vec<SessionId>> {
     Ok(ended.into_iter().map(SessionId::from).collect())
 }
 
-/// Disables the account, which also revokes its sessions, or enables it again. `None`: there is no such account.
+/// Disables the account, which also revokes its sessions, or enables it again. What is disabled already keeps its
+/// date. Answers with the name as registered; `None`: there is no such account.
 pub(crate) async fn set_disabled(
     pool: &Pool,
     username: &Username,
     disabled_at: Option<DateTime<Utc>>,
-) -> Result<Option<UserId>> {
-    let id = sqlx::query_scalar!(
-        r#"update users set disabled_at = $2 where lower(username) collate "C" = $1 returning id"#,
+) -> Result<Option<Username>> {
+    let name = sqlx::query_scalar!(
+        r#"update users set disabled_at = case when $2::timestamptz is not null then coalesce(disabled_at, $2) end
+           where lower(username) collate "C" = $1 returning username"#,
         username.folded(),
         disabled_at
     )
     .fetch_optional(pool)
     .in_time()
     .await?;
-    Ok(id.map(UserId::from))
-}
-
-/// When the users were last online. Never moves a date back.
-pub(crate) async fn set_last_seen(pool: &Pool, users: &[UserId], at: DateTime<Utc>) -> Result<()> {
-    let ids: Vec<_> = users.iter().map(|id| Uuid::from(*id)).collect();
-    sqlx::query!("update users set last_seen_at = greatest(last_seen_at, $2) where id = any($1)", &ids, at)
-        .execute(pool)
-        .in_time()
-        .await?;
-    Ok(())
+    name.map(|name| Username::parse(&name).map_err(Error::internal)).transpose()
 }
 
 fn user(id: uuid::Uuid, username: &str, last_seen_at: Option<DateTime<Utc>>) -> Result<User> {

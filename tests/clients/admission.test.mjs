@@ -16,10 +16,7 @@ before(async () => {
   server = await Server.start();
   hasty = await Server.start({ JOIN_TIMEOUT: '1s', ACCESS_TOKEN_TTL: `${TTL_SECONDS}s` });
 });
-after(async () => {
-  await server.dispose();
-  await hasty.dispose();
-});
+after(() => Server.dispose(server, hasty));
 
 /** The server sends this client away for cause. */
 async function isCut(client) {
@@ -38,7 +35,7 @@ for (const transport of TRANSPORTS) {
 
     test('a token inside join admits its user, and id and username may be left out', async (t) => {
       const user = await server.register();
-      const client = await server.connect(t, user, { transport, auth: undefined }).connected();
+      const client = await server.connect(t, user, { transport, auth: {} }).connected();
       await client.ok('join', { token: user.token });
       const { onlineUsers } = await client.once('join_success');
       assert.equal(onlineUsers.find((row) => row.id === user.id).username, user.username);
@@ -76,7 +73,7 @@ for (const transport of TRANSPORTS) {
       const now = nowSeconds();
       const expired = forge(user.token, { secret: JWT_SECRET, claims: { iat: now - 7200, nbf: now - 7200, exp: now - 60 } });
       for (const [token, code] of [['nonsense', 'unauthorized'], [expired, 'token_expired']]) {
-        const client = await server.connect(t, user, { transport, auth: undefined }).connected();
+        const client = await server.connect(t, user, { transport, auth: {} }).connected();
         await client.refused(code, 'join', { id: user.id, username: user.username, token });
         assertFailure(await client.once('join_error'), code, 'join_error');
       }
@@ -84,7 +81,7 @@ for (const transport of TRANSPORTS) {
 
     test('a join without any token is unauthorized, with join_error also when no acknowledgement is asked for', async (t) => {
       const user = await server.register();
-      const client = await server.connect(t, user, { transport, auth: undefined }).connected();
+      const client = await server.connect(t, user, { transport, auth: {} }).connected();
       client.emit('join', { id: user.id, username: user.username });
       assertFailure(await client.once('join_error'), 'unauthorized', 'join_error');
     });
@@ -123,12 +120,12 @@ for (const transport of TRANSPORTS) {
 
     test('a refused join may be tried again, but three end the connection', async (t) => {
       const user = await server.register();
-      const patient = await server.connect(t, user, { transport, auth: undefined }).connected();
+      const patient = await server.connect(t, user, { transport, auth: {} }).connected();
       await patient.refused('unauthorized', 'join', { token: 'nonsense' });
       await patient.refused('unauthorized', 'join', { token: 'nonsense' });
       await patient.join({ token: user.token });
 
-      const stubborn = await server.connect(t, user, { transport, auth: undefined }).connected();
+      const stubborn = await server.connect(t, user, { transport, auth: {} }).connected();
       await stubborn.refused('unauthorized', 'join', { token: 'nonsense' });
       await stubborn.refused('unauthorized', 'join', { token: 'nonsense' });
       stubborn.emit('join', { token: 'nonsense' });
@@ -155,7 +152,7 @@ for (const transport of TRANSPORTS) {
       assert.equal(status, 204);
       await isCut(alice);
       assert.equal(await server.connect(t, alice.user, { transport }).refusal(), 'session_revoked');
-      const inJoin = await server.connect(t, alice.user, { transport, auth: undefined }).connected();
+      const inJoin = await server.connect(t, alice.user, { transport, auth: {} }).connected();
       await inJoin.refused('session_revoked', 'join', { token: alice.user.token });
       const { status: rest, body } = await server.http('/api/me', { token: alice.user.token });
       assert.deepEqual([rest, body.code], [401, 'session_revoked']);
@@ -265,7 +262,7 @@ for (const transport of TRANSPORTS) {
       const user = await hasty.register();
       const idle = await hasty.connect(t, user, { transport }).connected();
       await idle.once('disconnect');
-      const anonymous = await hasty.connect(t, user, { transport, auth: undefined }).connected();
+      const anonymous = await hasty.connect(t, user, { transport, auth: {} }).connected();
       await anonymous.once('disconnect');
     });
 

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Socket as Engine } from 'engine.io-client';
-import { CODES, NOBODY, PATIENCE, Server, TRANSPORTS, answer, assertFailure, candidate, establish, nobodyHears, offer, ring, within } from './harness.mjs';
+import { CODES, NOBODY, PATIENCE, Server, TRANSPORTS, answer, assertFailure, candidate, establish, eventually, nobodyHears, offer, ring, within } from './harness.mjs';
 
 const INVALID = ['validation_failed'];
 const INVALID_OR_ABSENT = ['validation_failed', 'not_found'];
@@ -107,7 +107,7 @@ const CASES = (w) => [
 
   // Events that do not exist
   ...['admin', 'message', '', ' ', '__proto__', 'constructor', 'toString', 'CALL_USER', 'call_user ', 'incoming_call', 'call_ended',
-    'users_updated', 'join_success', 'disconnected', 'x'.repeat(5_000), '\0', 'пинг'].map((event) => [
+    'users_updated', 'join_success', 'disconnected', 'x'.repeat(5_000), 'пинг'].map((event) => [
     `an event named ${JSON.stringify(event.slice(0, 20))}`, UNKNOWN, event, { callId: w.callOfOthers }]),
 ];
 
@@ -119,6 +119,7 @@ const FRAMES = {
   'an event without a name': '2[null]',
   'an event with a number for a name': '2[1,2,3]',
   'an event without anything': '2',
+  'an event with an escape in its name': '2["\\u0000"]',
   'a reserved event': '2["connect"]',
   'a forged disconnect event': '2["disconnect","io server disconnect"]',
   'a huge acknowledgement id': '299999999999999999999999["ping"]',
@@ -148,10 +149,7 @@ before(async () => {
   server = await Server.start();
   limited = await Server.start({ EVENT_RATE_PER_SECOND: '30', CALL_RATE_PER_MINUTE: '30' });
 });
-after(async () => {
-  await server.dispose();
-  await limited.dispose();
-});
+after(() => Server.dispose(server, limited));
 
 /** Two others who know nothing of all this can still have a call. */
 async function othersCanCall(t) {
@@ -294,9 +292,27 @@ for (const transport of TRANSPORTS) {
       raw.close();
     });
 
+    test('an event whose name needs an escape is an undecodable frame: it costs the sender the connection, and nobody else', async (t) => {
+      const { mallory, w, undisturbed } = await world(t, transport);
+      for (const name of ['\0', '"', '\n', '\\']) {
+        await undisturbed(async () => {
+          const client = await server.device(t, mallory.user, { transport });
+          client.emitForAck(name, { callId: w.callOfOthers });
+          await client.once('disconnect');
+          assert.deepEqual(client.heard('ack', 'event_error'), [], JSON.stringify(name));
+        });
+      }
+      await mallory.roundTrip();
+      await othersCanCall(t);
+    });
+
     test('three refused CONNECTs end the connection', async (t) => {
       const raw = await rawSocket(t, transport);
-      for (let n = 0; n < 3; n += 1) raw.send('0{"token":"nonsense"}');
+      for (let n = 0; n < 3; n += 1) {
+        // A CONNECT that comes while another is being decided is ignored.
+        await eventually(`${n} refusals`, () => (raw.heard.filter((text) => text.startsWith('4{')).length === n ? true : undefined));
+        raw.send('0{"token":"nonsense"}');
+      }
       await within(PATIENCE, 'the end of the connection after three refused CONNECTs', raw.end);
     });
   });
@@ -371,5 +387,5 @@ async function rawSocket(t, transport, token) {
     await within(PATIENCE, 'the CONNECT packet', message((text) => text.startsWith('0{')));
   }
   const pong = message((text) => text.startsWith('2["pong"'));
-  return { send: (text) => engine.send(text), close: () => engine.close(), message, end, pongOrEnd: Promise.race([pong, end]) };
+  return { send: (text) => engine.send(text), close: () => engine.close(), heard, message, end, pongOrEnd: Promise.race([pong, end]) };
 }

@@ -16,10 +16,7 @@ before(async () => {
   server = await Server.start();
   impatient = await Server.start({ RING_TIMEOUT: '1s' });
 });
-after(async () => {
-  await server.dispose();
-  await impatient.dispose();
-});
+after(() => Server.dispose(server, impatient));
 
 /** `names[0]`'s user with two devices, then one device for each other name. */
 async function withTablet(t, transport, ...names) {
@@ -538,7 +535,7 @@ for (const transport of TRANSPORTS) {
 describe('the daily figures', () => {
   let fresh;
   before(async () => { fresh = await Server.start({ RING_TIMEOUT: '500ms' }); });
-  after(() => fresh.dispose());
+  after(() => Server.dispose(fresh));
 
   test('count every outcome once', async (t) => {
     const [alice, bob, carol] = await fresh.devices(t, 'websocket', 'alice', 'bob', 'carol');

@@ -109,6 +109,16 @@ export class Client {
     }
   }
 
+  /** Like `once`, for news that replaces what was told before: those that came earlier are out of date and taken as well. */
+  async until(event, wanted, ms) {
+    const found = await this.once(event, wanted, ms);
+    for (const entry of this.events) {
+      if (entry.event === event) entry.taken = true;
+      if (entry.args[0] === found) break;
+    }
+    return found;
+  }
+
   /** What came under these names, in order: first arguments, taken or not. */
   heard(...names) {
     return this.events.filter((e) => names.includes(e.event)).map((e) => e.args[0]);

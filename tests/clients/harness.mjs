@@ -26,7 +26,7 @@ const START_MS = 30_000;
 const STOP_MS = 25_000;
 const STANDS_IN_EVERY_PASSWORD = 'never-to-be-logged';
 
-export const JWT_SECRET = 'a secret of the client tests, forty bytes long';
+export const JWT_SECRET = 'a secret of the client tests forty bytes long';
 export const ORIGIN = 'http://localhost:5173';
 
 const UNLIMITED = {
@@ -40,6 +40,7 @@ const running = new Set();
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });
+process.on('SIGTERM', () => process.exit(143));
 
 /** A database nobody else uses. */
 async function createDatabase() {
@@ -129,6 +130,9 @@ export class Server {
   logs = '';
   #child;
   #exited;
+  /** Why the process ended, when nobody had told it to. */
+  #crash;
+  #told;
   #pool;
   #secrets = new Set([SDP_MARK, STANDS_IN_EVERY_PASSWORD]);
   #hashing = Promise.resolve();
@@ -163,6 +167,13 @@ export class Server {
     return server;
   }
 
+  /** A server for one test: disposed of when the test ends. */
+  static async during(t, env, options) {
+    const server = await Server.start(env, options);
+    t.after(() => server.dispose());
+    return server;
+  }
+
   async #migrate() {
     const { code, logs } = await run(['migrate'], { cwd: this.dir, env: this.env });
     assert.equal(code, 0, `migrate failed:\n${logs}`);
@@ -174,6 +185,7 @@ export class Server {
     const child = spawn(BINARY, [], { cwd: this.dir, env: { ...this.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
     running.add(child);
     this.#child = child;
+    this.#told = false;
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (text) => { this.logs += text; });
     }
@@ -181,6 +193,7 @@ export class Server {
       const ended = (code, signal) => {
         running.delete(child);
         this.#child = undefined;
+        if (!this.#told) this.#crash = `the server ended by itself (${signal ?? code}):\n${this.tail()}`;
         done({ code, signal });
       };
       child.on('error', (error) => {
@@ -205,6 +218,7 @@ export class Server {
   async signal(name) {
     assert.ok(this.#child, 'the server is not running');
     const exited = this.#exited;
+    this.#told = true;
     this.#child.kill(name);
     return within(STOP_MS, `the server's end after ${name}`, exited);
   }
@@ -225,6 +239,7 @@ export class Server {
       await administer(`drop database if exists ${this.database.name} with (force)`);
       await rm(this.dir, { recursive: true, force: true });
     }
+    if (this.#crash) assert.fail(this.#crash);
     assert.doesNotMatch(this.logs, /panicked at/, 'the server panicked');
     for (const secret of this.#secrets) {
       const line = this.logs.split('\n').find((text) => text.includes(secret));
@@ -232,9 +247,17 @@ export class Server {
     }
   }
 
-  /** A pool on the server's database, as an admin has it. */
+  /** Disposes of every server, also when one of them fails to end well; then reports the first failure. */
+  static async dispose(...servers) {
+    const ends = await Promise.allSettled(servers.map((server) => server?.dispose()));
+    for (const { reason } of ends) if (reason) throw reason;
+  }
+
+  /** Rows, as an admin reads them. */
   async query(sql, values) {
-    this.#pool ??= new pg.Pool({ connectionString: this.database.url, max: 2, connectionTimeoutMillis: PATIENCE });
+    this.#pool ??= new pg.Pool({ connectionString: this.database.url, max: 2, connectionTimeoutMillis: PATIENCE })
+      // The pool's end does not wait for its connections, and dropping the database cuts one that is still there.
+      .on('connect', (client) => client.on('error', () => {}));
     return (await this.#pool.query(sql, values)).rows;
   }
 
@@ -293,7 +316,7 @@ export class Server {
     return this.#keep({ ...user, token: body.token, refreshToken: body.refreshToken });
   }
 
-  /** A client on its way; it leaves when the test ends. `auth` defaults to the user's token. */
+  /** A client on its way; it leaves when the test ends. `auth` defaults to the user's token; `{}` is none. */
   connect(t, user, { url = this.url, auth = user && { token: user.token }, ...options } = {}) {
     const client = new Client(url, { label: user?.username, user, auth, ...options });
     t.after(() => client.leave());

@@ -7,20 +7,24 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import pg from 'pg';
 import { Cable } from './proxy.mjs';
-import { JWT_SECRET, ORIGIN, Server, answer, candidate, establish, eventually, freePort, offer, ring, run } from './harness.mjs';
+import { JWT_SECRET, ORIGIN, PATIENCE, Server, answer, candidate, establish, eventually, freePort, nobodyHears, offer, ring, run } from './harness.mjs';
 
-/** A server that reaches its database over a cable. */
-async function wired(env) {
+/** A server for one test that reaches its database over a cable. */
+async function wired(t, env) {
   let cable;
-  const via = async (text) => {
-    const url = new URL(text);
-    cable = await Cable.to(Number(url.port || 5432), url.hostname);
-    url.hostname = '127.0.0.1';
-    url.port = cable.port;
-    return url.href;
-  };
-  const server = await Server.start(env, { via });
+  t.after(() => cable?.mend());
+  const server = await Server.during(t, env, {
+    via: async (text) => {
+      const url = new URL(text);
+      cable = await Cable.to(Number(url.port || 5432), url.hostname);
+      url.hostname = '127.0.0.1';
+      url.port = cable.port;
+      return url.href;
+    },
+  });
+  t.after(() => cable.close());
   return { server, cable };
 }
 
@@ -28,17 +32,55 @@ const health = async (server) => (await server.http('/health')).body;
 const outage = (server) => eventually('/health to say that the database is down', async () =>
   ((await health(server)).database === 'down' ? true : undefined), 20_000);
 
-describe('while PostgreSQL is away', () => {
-  let server;
-  let cable;
-  before(async () => { ({ server, cable } = await wired({})); });
-  after(async () => {
-    cable.mend();
-    await server.dispose();
-    cable.close();
+describe('while PostgreSQL is slow', () => {
+  /** Nothing can be written to `calls` until the returned function is called. */
+  async function hold(t, server) {
+    const admin = new pg.Client({ connectionString: server.database.url, connectionTimeoutMillis: PATIENCE });
+    await admin.connect();
+    let open = true;
+    const release = async () => {
+      if (open) await admin.end();
+      open = false;
+    };
+    t.after(release);
+    await admin.query('begin');
+    await admin.query('lock table calls in exclusive mode');
+    return release;
+  }
+
+  test('a call rings as soon as its row is committed, and not before', async (t) => {
+    const server = await Server.during(t);
+    const [alice, bob] = await server.devices(t, 'websocket', 'alice', 'bob');
+    const release = await hold(t, server);
+    await nobodyHears([alice, bob], ['ack', 'call_status', 'incoming_call'], async () => {
+      alice.emitForAck('call_user', { to: bob.id, callType: 'video', offer: offer() });
+      await alice.roundTrip();
+    });
+    await release();
+    const { callId, status } = await alice.once('ack');
+    assert.equal(status, 'ringing');
+    await bob.once('incoming_call', { callId });
+    await alice.once('call_status', { callId, status: 'ringing' });
+    await bob.ok('reject_call', { callId });
+    await server.row(callId, 'rejected');
   });
 
+  test('a call does not wait for it longer than a moment, and its row comes later', async (t) => {
+    const server = await Server.during(t);
+    const [alice, bob] = await server.devices(t, 'websocket', 'alice', 'bob');
+    const release = await hold(t, server);
+    const callId = await ring(alice, bob);
+    await bob.ok('accept_call', { callId, answer: answer() });
+    await alice.ok('end_call', { callId });
+    assert.deepEqual(await server.query('select id from calls'), []);
+    await release();
+    assert.equal((await server.row(callId, 'completed')).end_reason, 'hangup');
+  });
+});
+
+describe('while PostgreSQL is away', () => {
   test('live calls and signalling go on, new calls ring, and all of it is in the rows when it is back', async (t) => {
+    const { server, cable } = await wired(t);
     const [alice, bob, carol, dora] = await server.devices(t, 'websocket', 'alice', 'bob', 'carol', 'dora');
     const live = await establish(alice, bob);
     cable.cut();
@@ -74,38 +116,32 @@ describe('while PostgreSQL is away', () => {
 
 describe('when the backlog is full while PostgreSQL is away', () => {
   test('new calls are refused with unavailable, the live one goes on, and none that rang is lost', async (t) => {
-    const { server, cable } = await wired({ JOURNAL_CAPACITY: '6' });
-    try {
-      const [alice, bob, carol, dora] = await server.devices(t, 'websocket', 'alice', 'bob', 'carol', 'dora');
-      const live = await establish(alice, bob);
-      await server.row(live, 'active');
-      cable.cut();
-      await outage(server);
-      const rang = [];
-      let refusal;
-      for (let n = 0; n < 20 && !refusal; n += 1) {
-        const ack = await carol.ack('call_user', { to: dora.id, callType: 'video', offer: offer() });
-        if (!ack.ok) refusal = ack;
-        else {
-          rang.push(ack.callId);
-          await carol.ok('end_call', { callId: ack.callId });
-        }
+    const { server, cable } = await wired(t, { JOURNAL_CAPACITY: '6' });
+    const [alice, bob, carol, dora] = await server.devices(t, 'websocket', 'alice', 'bob', 'carol', 'dora');
+    const live = await establish(alice, bob);
+    await server.row(live, 'active');
+    cable.cut();
+    await outage(server);
+    const rang = [];
+    let refusal;
+    for (let n = 0; n < 20 && !refusal; n += 1) {
+      const ack = await carol.ack('call_user', { to: dora.id, callType: 'video', offer: offer() });
+      if (!ack.ok) refusal = ack;
+      else {
+        rang.push(ack.callId);
+        await carol.ok('end_call', { callId: ack.callId });
       }
-      assert.equal(refusal?.code, 'unavailable', `${rang.length} calls rang without a database and with room for 6 facts`);
-      assert.ok(rang.length >= 1, 'there was room for some');
-      await alice.ok('media_state', { callId: live, audio: true, video: true });
-      await bob.once('media_state', { callId: live });
-      await alice.ok('end_call', { callId: live });
-      await bob.once('call_ended', { callId: live });
-      cable.mend();
-      for (const callId of rang) await server.row(callId, 'cancelled');
-      await server.row(live, 'completed');
-      await dora.ok('reject_call', { callId: await ring(carol, dora) });
-    } finally {
-      cable.mend();
-      await server.dispose();
-      cable.close();
     }
+    assert.equal(refusal?.code, 'unavailable', `${rang.length} calls rang without a database and with room for 6 facts`);
+    assert.ok(rang.length >= 1, 'there was room for some');
+    await alice.ok('media_state', { callId: live, audio: true, video: true });
+    await bob.once('media_state', { callId: live });
+    await alice.ok('end_call', { callId: live });
+    await bob.once('call_ended', { callId: live });
+    cable.mend();
+    for (const callId of rang) await server.row(callId, 'cancelled');
+    await server.row(live, 'completed');
+    await dora.ok('reject_call', { callId: await ring(carol, dora) });
   });
 });
 
@@ -115,21 +151,17 @@ describe('the process', () => {
   after(() => rm(dir, { recursive: true, force: true }));
   const base = () => ({ PATH: process.env.PATH, HOME: process.env.HOME, DATA_DIR: join(dir, 'data') });
 
-  test('says in one line which port is taken, and exits 1', async () => {
-    const server = await Server.start();
+  test('says in one line which port is taken, and exits 1', async (t) => {
+    const server = await Server.during(t);
     const taken = net.createServer().listen(0, '127.0.0.1');
-    try {
-      await once(taken, 'listening');
-      const port = String(taken.address().port);
-      const { code, logs } = await run([], { cwd: dir, env: { ...server.env, PORT: port, DATA_DIR: join(dir, 'other') } });
-      assert.equal(code, 1, logs);
-      const lines = logs.split('\n').filter((line) => line.includes(port) && /use|taken/i.test(line));
-      assert.equal(lines.length, 1, logs);
-      assert.doesNotMatch(logs, /panicked|stack backtrace|RUST_BACKTRACE/);
-    } finally {
-      taken.close();
-      await server.dispose();
-    }
+    t.after(() => taken.close());
+    await once(taken, 'listening');
+    const port = String(taken.address().port);
+    const { code, logs } = await run([], { cwd: dir, env: { ...server.env, PORT: port, DATA_DIR: join(dir, 'other') } });
+    assert.equal(code, 1, logs);
+    const lines = logs.split('\n').filter((line) => line.includes(port) && /use|taken/i.test(line));
+    assert.equal(lines.length, 1, logs);
+    assert.doesNotMatch(logs, /panicked|stack backtrace|RUST_BACKTRACE/);
   });
 
   test('does not start in production without a database, a secret and an origin', async () => {
@@ -150,13 +182,9 @@ describe('the process', () => {
 
   test('ends with 0 on SIGTERM and on SIGINT, also with sockets open', async (t) => {
     for (const name of ['SIGTERM', 'SIGINT']) {
-      const server = await Server.start();
-      try {
-        for (const transport of ['websocket', 'polling']) await server.device(t, await server.register(), { transport });
-        assert.deepEqual(await server.signal(name), { code: 0, signal: null }, `${name}:\n${server.tail()}`);
-      } finally {
-        await server.dispose();
-      }
+      const server = await Server.during(t);
+      for (const transport of ['websocket', 'polling']) await server.device(t, await server.register(), { transport });
+      assert.deepEqual(await server.signal(name), { code: 0, signal: null }, `${name}:\n${server.tail()}`);
     }
   });
 });

@@ -13,10 +13,7 @@ before(async () => {
   patient = await Server.start(HEARTBEAT);
   hasty = await Server.start({ ...HEARTBEAT, RECONNECT_GRACE: '1s' });
 });
-after(async () => {
-  await patient.dispose();
-  await hasty.dispose();
-});
+after(() => Server.dispose(patient, hasty));
 
 /** A front-end that comes back by itself: it joins whenever it is connected. */
 async function frontEnd(t, server, user, options) {
@@ -255,65 +252,59 @@ for (const transport of TRANSPORTS) {
 
   describe(`a server that goes away over ${transport}`, () => {
     test('on SIGTERM ends the calls, exits 0, and finds its clients again after its return', async (t) => {
-      const server = await Server.start(HEARTBEAT);
-      try {
-        const users = [];
-        for (const name of ['alice', 'bob', 'carol', 'dora']) users.push(await server.register(name));
-        const [alice, bob, carol, dora] = await Promise.all(users.map((user) => frontEnd(t, server, user, { transport })));
-        const talking = await establish(alice, bob);
-        const ringing = await ring(carol, dora);
-        await server.stop();
-        for (const [callId, parties] of [[talking, [alice, bob]], [ringing, [carol, dora]]]) {
-          for (const party of parties) {
-            assert.deepEqual(await party.once('call_ended'), { callId, reason: 'server_shutdown' });
-            assert.notEqual(await party.once('disconnect'), 'io server disconnect', 'the client must come back by itself');
-            assert.equal(party.socket.active, true);
-          }
+      const server = await Server.during(t, HEARTBEAT);
+      const users = [];
+      for (const name of ['alice', 'bob', 'carol', 'dora']) users.push(await server.register(name));
+      const [alice, bob, carol, dora] = await Promise.all(users.map((user) => frontEnd(t, server, user, { transport })));
+      const talking = await establish(alice, bob);
+      const ringing = await ring(carol, dora);
+      // The hardest moment: each poll has just been answered, and the next one is still on its way.
+      await Promise.all([alice, bob, carol, dora].map((client) => client.roundTrip()));
+      await server.stop();
+      for (const [callId, parties] of [[talking, [alice, bob]], [ringing, [carol, dora]]]) {
+        for (const party of parties) {
+          assert.deepEqual(await party.once('call_ended'), { callId, reason: 'server_shutdown' });
+          assert.notEqual(await party.once('disconnect'), 'io server disconnect', 'the client must come back by itself');
+          assert.equal(party.socket.active, true);
         }
-        // All is flushed before the exit: nothing to wait for.
-        const rows = await server.query('select id, status, end_reason, answered_at is not null as answered from calls order by answered_at');
-        assert.deepEqual(rows, [
-          { id: talking, status: 'completed', end_reason: 'server_shutdown', answered: true },
-          { id: ringing, status: 'failed', end_reason: 'server_shutdown', answered: false },
-        ]);
-
-        await server.start();
-        for (const client of [alice, bob, carol, dora]) {
-          assert.equal((await client.once('join_success')).activeCall ?? null, null);
-        }
-        await bob.ok('end_call', { callId: await establish(alice, bob) });
-      } finally {
-        await server.dispose();
       }
+      // All is flushed before the exit: nothing to wait for.
+      const rows = await server.query('select id, status, end_reason, answered_at is not null as answered from calls order by answered_at');
+      assert.deepEqual(rows, [
+        { id: talking, status: 'completed', end_reason: 'server_shutdown', answered: true },
+        { id: ringing, status: 'failed', end_reason: 'server_shutdown', answered: false },
+      ]);
+
+      await server.start();
+      for (const client of [alice, bob, carol, dora]) {
+        assert.equal((await client.once('join_success')).activeCall ?? null, null);
+      }
+      await bob.ok('end_call', { callId: await establish(alice, bob) });
     });
 
     test('by kill -9 loses no call it told of, and closes them when it is back', async (t) => {
-      const server = await Server.start(HEARTBEAT);
-      try {
-        const [alice, bob, ...others] = await server.devices(t, transport, 'alice', 'bob', 'c1', 'c2', 'd1', 'd2', 'e1', 'e2');
-        const talking = await establish(alice, bob);
-        await server.row(talking, 'active');
-        const told = [];
-        for (let i = 0; i < others.length; i += 2) {
-          told.push(others[i].ok('call_user', { to: others[i + 1].id, callType: 'audio', offer: offer() }).then(({ callId }) => callId));
-        }
-        const ringing = await Promise.all(told);
-        const end = await server.signal('SIGKILL');
-        assert.equal(end.signal, 'SIGKILL');
-        await within(PATIENCE, 'every socket to notice', Promise.all([alice, bob, ...others].map((device) => device.once('disconnect'))));
-
-        await server.start();
-        const rows = await server.query('select id, status, end_reason, answered_at is not null as answered from calls');
-        const closed = (id, answered) => ({ id, status: 'failed', end_reason: 'server_restart', answered });
-        const byId = (a, b) => (a.id < b.id ? -1 : 1);
-        assert.deepEqual(rows.sort(byId), [closed(talking, true), ...ringing.map((id) => closed(id, false))].sort(byId));
-
-        const [again, other] = [await server.device(t, alice.user, { transport }), await server.device(t, bob.user, { transport })];
-        assert.equal(again.joined.activeCall ?? null, null);
-        await other.ok('end_call', { callId: await establish(again, other) });
-      } finally {
-        await server.dispose();
+      const server = await Server.during(t, HEARTBEAT);
+      const [alice, bob, ...others] = await server.devices(t, transport, 'alice', 'bob', 'c1', 'c2', 'd1', 'd2', 'e1', 'e2');
+      const talking = await establish(alice, bob);
+      await server.row(talking, 'active');
+      const told = [];
+      for (let i = 0; i < others.length; i += 2) {
+        told.push(others[i].ok('call_user', { to: others[i + 1].id, callType: 'audio', offer: offer() }).then(({ callId }) => callId));
       }
+      const ringing = await Promise.all(told);
+      const end = await server.signal('SIGKILL');
+      assert.equal(end.signal, 'SIGKILL');
+      await within(PATIENCE, 'every socket to notice', Promise.all([alice, bob, ...others].map((device) => device.once('disconnect'))));
+
+      await server.start();
+      const rows = await server.query('select id, status, end_reason, answered_at is not null as answered from calls');
+      const closed = (id, answered) => ({ id, status: 'failed', end_reason: 'server_restart', answered });
+      const byId = (a, b) => (a.id < b.id ? -1 : 1);
+      assert.deepEqual(rows.sort(byId), [closed(talking, true), ...ringing.map((id) => closed(id, false))].sort(byId));
+
+      const [again, other] = [await server.device(t, alice.user, { transport }), await server.device(t, bob.user, { transport })];
+      assert.equal(again.joined.activeCall ?? null, null);
+      await other.ok('end_call', { callId: await establish(again, other) });
     });
   });
 }

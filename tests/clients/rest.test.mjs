@@ -25,7 +25,7 @@ before(async () => {
   const parent = await server.register('rotated');
   rotated = { parent, child: await server.refresh(parent), at: Date.now() };
 });
-after(() => server.dispose());
+after(() => Server.dispose(server));
 
 const post = (path, json, options) => server.http(path, { method: 'POST', json, ...options });
 
@@ -176,68 +176,57 @@ describe('accounts and sessions', () => {
     assert.equal(status, 201, 'the name is free again');
   });
 
-  test('tokens of the previous secret still open after a rotation of the secret, those of an older one do not', async () => {
-    const old = await Server.start({ JWT_SECRET: 'the old secret, which is long enough for this' });
-    try {
-      const user = await old.register();
-      await old.stop();
-      await old.start({ JWT_SECRET: 'the new secret, which is long enough as well', JWT_PREVIOUS_SECRETS: old.env.JWT_SECRET });
-      assert.equal((await old.http('/api/me', { token: user.token })).status, 200);
-      const next = await old.refresh(user);
-      await old.stop();
-      await old.start({ JWT_SECRET: 'the newest secret, and the first one is forgotten', JWT_PREVIOUS_SECRETS: 'the new secret, which is long enough as well' });
-      assert.equal((await old.http('/api/me', { token: next.token })).status, 200);
-      assertError(await old.http('/api/me', { token: user.token }), 401, 'unauthorized');
-    } finally {
-      await old.dispose();
-    }
+  test('tokens of the previous secret still open after a rotation of the secret, those of an older one do not', async (t) => {
+    const [first, second, third] = ['first', 'second', 'third'].map((nth) => `the ${nth} secret that is long enough for this`);
+    const old = await Server.during(t, { JWT_SECRET: first });
+    const user = await old.register();
+    await old.stop();
+    await old.start({ JWT_SECRET: second, JWT_PREVIOUS_SECRETS: first });
+    assert.equal((await old.http('/api/me', { token: user.token })).status, 200);
+    const next = await old.refresh(user);
+    await old.stop();
+    await old.start({ JWT_SECRET: third, JWT_PREVIOUS_SECRETS: second });
+    assert.equal((await old.http('/api/me', { token: next.token })).status, 200);
+    assertError(await old.http('/api/me', { token: user.token }), 401, 'unauthorized');
   });
 
-  test('with REGISTRATION=closed nobody registers', async () => {
-    const closed = await Server.start({ REGISTRATION: 'closed' });
-    try {
-      const json = { username: 'somebody', password: 'long enough' };
-      assertError(await closed.http('/api/register', { method: 'POST', json }), 403, 'registration_closed');
-      assertError(await closed.http('/api/login', { method: 'POST', json }), 401, 'invalid_credentials');
-    } finally {
-      await closed.dispose();
-    }
+  test('with REGISTRATION=closed nobody registers', async (t) => {
+    const closed = await Server.during(t, { REGISTRATION: 'closed' });
+    const json = { username: 'somebody', password: 'long enough' };
+    assertError(await closed.http('/api/register', { method: 'POST', json }), 403, 'registration_closed');
+    assertError(await closed.http('/api/login', { method: 'POST', json }), 401, 'invalid_credentials');
   });
 });
 
 describe('lists and histories', () => {
-  test('/api/users is ordered by name and paged by Link until the end', async () => {
-    const fresh = await Server.start();
-    try {
-      const names = ['bertha', 'Anton', 'zoe', 'a-b', 'a.b', 'Dora', 'caesar'];
-      let token;
-      for (const username of names) ({ token } = (await fresh.http('/api/register', { method: 'POST', json: { username, password: 'long enough' } })).body);
-      const ordered = [...names].sort((a, b) => Buffer.compare(Buffer.from(a.toLowerCase()), Buffer.from(b.toLowerCase())));
-      const whole = await fresh.http('/api/users', { token });
-      assert.deepEqual(whole.body.map((user) => user.username), ordered);
-      assert.equal(whole.headers.link, undefined);
-      for (const user of whole.body) {
-        assert.match(user.id, UUID);
-        assert.equal(user.isOnline, false);
-      }
-      const paged = [];
-      let path = '/api/users?limit=3';
-      let pages = 0;
-      while (path) {
-        const page = await fresh.http(path, { token });
-        assert.equal(page.status, 200, path);
-        assert.ok(page.body.length <= 3);
-        paged.push(...page.body.map((user) => user.username));
-        const link = page.headers.link?.match(/<([^>]+)>;\s*rel="next"/)?.[1];
-        path = link && new URL(link, fresh.url).pathname + new URL(link, fresh.url).search;
-        pages += 1;
-      }
-      assert.deepEqual([paged, pages], [ordered, 3]);
-      const after = await fresh.http('/api/users?after=Caesar&limit=2', { token });
-      assert.deepEqual(after.body.map((user) => user.username), ['Dora', 'zoe']);
-    } finally {
-      await fresh.dispose();
+  test('/api/users is ordered by name and paged by Link until the end', async (t) => {
+    const fresh = await Server.during(t);
+    const names = ['bertha', 'Anton', 'zoe', 'a-b', 'a.b', 'Dora', 'caesar'];
+    let token;
+    for (const username of names) ({ token } = (await fresh.http('/api/register', { method: 'POST', json: { username, password: 'long enough' } })).body);
+    const ordered = [...names].sort((a, b) => Buffer.compare(Buffer.from(a.toLowerCase()), Buffer.from(b.toLowerCase())));
+    const whole = await fresh.http('/api/users', { token });
+    assert.deepEqual(whole.body.map((user) => user.username), ordered);
+    assert.equal(whole.headers.link, undefined);
+    for (const user of whole.body) {
+      assert.match(user.id, UUID);
+      assert.equal(user.isOnline, false);
     }
+    const paged = [];
+    let path = '/api/users?limit=3';
+    let pages = 0;
+    while (path) {
+      const page = await fresh.http(path, { token });
+      assert.equal(page.status, 200, path);
+      assert.ok(page.body.length <= 3);
+      paged.push(...page.body.map((user) => user.username));
+      const link = page.headers.link?.match(/<([^>]+)>;\s*rel="next"/)?.[1];
+      path = link && new URL(link, fresh.url).pathname + new URL(link, fresh.url).search;
+      pages += 1;
+    }
+    assert.deepEqual([paged, pages], [ordered, 3]);
+    const after = await fresh.http('/api/users?after=Caesar&limit=2', { token });
+    assert.deepEqual(after.body.map((user) => user.username), ['Dora', 'zoe']);
   });
 
   test('/api/calls shows my calls, newest first, by pages, status and partner, and nobody else sees them', async (t) => {
@@ -317,14 +306,10 @@ describe('lists and histories', () => {
     }
   });
 
-  test('without any ICE server configured the list is empty', async () => {
-    const fresh = await Server.start();
-    try {
-      const user = await fresh.register();
-      assert.deepEqual((await fresh.http('/api/ice-servers', { token: user.token })).body.iceServers, []);
-    } finally {
-      await fresh.dispose();
-    }
+  test('without any ICE server configured the list is empty', async (t) => {
+    const fresh = await Server.during(t);
+    const user = await fresh.register();
+    assert.deepEqual((await fresh.http('/api/ice-servers', { token: user.token })).body.iceServers, []);
   });
 });
 
@@ -347,32 +332,6 @@ describe('operations', () => {
     assert.equal((await server.http('/health')).body.activeCalls, before.activeCalls);
     assert.equal((await server.http('/health/live')).status, 200);
     assert.equal((await server.http('/health/ready')).status, 200);
-  });
-
-  test('/metrics answers the loopback, and nothing that came through a proxy', async () => {
-    const { status, headers, text } = await server.http('/metrics');
-    assert.equal(status, 200);
-    assert.match(headers['content-type'], /^text\/plain/);
-    assert.match(text, /^# TYPE \S+ (counter|gauge|histogram|summary)$/m);
-    for (const header of ['x-forwarded-for', 'forwarded']) {
-      const proxied = await server.http('/metrics', { headers: { [header]: header === 'forwarded' ? 'for=192.0.2.1' : '192.0.2.1' } });
-      assert.ok([403, 404].includes(proxied.status), `${header}: ${proxied.status}`);
-    }
-  });
-
-  test('/openapi.json names every path of the API, and /docs is a page', async () => {
-    const { status, body } = await server.http('/openapi.json');
-    assert.equal(status, 200);
-    const methods = Object.entries(body.paths).flatMap(([path, item]) =>
-      Object.keys(item).filter((name) => ['get', 'post', 'put', 'delete'].includes(name)).map((name) => `${name} ${path}`));
-    for (const needed of [
-      'post /api/register', 'post /api/login', 'post /api/refresh', 'post /api/logout', 'get /api/me', 'delete /api/me', 'put /api/me/password',
-      'get /api/users', 'get /api/online-users', 'get /api/calls', 'get /api/calls/{id}', 'get /api/ice-servers', 'get /health',
-    ]) assert.ok(methods.includes(needed), needed);
-    let docs = await server.http('/docs');
-    if ([301, 302, 303, 307, 308].includes(docs.status)) docs = await server.http(new URL(docs.headers.location, `${server.url}/docs`).pathname);
-    assert.equal(docs.status, 200);
-    assert.match(docs.headers['content-type'], /^text\/html/);
   });
 
   test('answers carry the headers of a careful server', async () => {
@@ -588,11 +547,8 @@ describe('other origins', () => {
 });
 
 describe('rate limits', () => {
-  let strict;
-  before(async () => { strict = await Server.start({ LOGIN_RATE_PER_MINUTE: '5', API_RATE_PER_MINUTE: '20' }); });
-  after(() => strict.dispose());
-
-  test('logins and registrations over the rate are 429 with Retry-After, whoever claims to be behind a proxy', async () => {
+  test('logins and registrations over the rate are 429 with Retry-After, whoever claims to be behind a proxy', async (t) => {
+    const strict = await Server.during(t, { LOGIN_RATE_PER_MINUTE: '5' });
     const login = (n, headers) => strict.http('/api/login', { method: 'POST', json: { username: `nobody-${n}`, password: 'long enough' }, headers });
     for (let n = 0; n < 5; n += 1) assertError(await login(n), 401, 'invalid_credentials', `attempt ${n}`);
     assertError(await login(5), 429, 'rate_limited', 'the sixth');
@@ -602,7 +558,8 @@ describe('rate limits', () => {
     assertError(register, 429, 'rate_limited', 'registering counts as a login');
   });
 
-  test('other requests over the rate are 429 too, but health is always answered', async () => {
+  test('other requests over the rate are 429 too, but health is always answered', async (t) => {
+    const strict = await Server.during(t, { API_RATE_PER_MINUTE: '20' });
     const me = () => strict.http('/api/me');
     for (let n = 0; n < 20; n += 1) assertError(await me(), 401, 'unauthorized', `request ${n}`);
     const answers = [await me(), await me()];
@@ -610,23 +567,19 @@ describe('rate limits', () => {
     for (let n = 0; n < 30; n += 1) assert.equal((await strict.http('/health/live')).status, 200);
   });
 
-  test('behind a trusted proxy each client has a rate of its own', async () => {
-    const proxied = await Server.start({ LOGIN_RATE_PER_MINUTE: '2', TRUSTED_PROXIES: '127.0.0.1/32' });
-    try {
-      let n = 0;
-      const login = (address) => proxied.http('/api/login', {
-        method: 'POST', json: { username: `nobody-${n += 1}`, password: 'long enough' }, headers: { 'x-forwarded-for': address },
-      });
-      for (let round = 0; round < 2; round += 1) assertError(await login('192.0.2.1'), 401, 'invalid_credentials');
-      assertError(await login('192.0.2.1'), 429, 'rate_limited');
-      assertError(await login('203.0.113.9, 192.0.2.1'), 429, 'rate_limited', 'only the hop the proxy saw counts');
-      assertError(await login('192.0.2.2'), 401, 'invalid_credentials', 'another address');
-      for (const address of ['2001:db8::1', '2001:db8::2']) assertError(await login(address), 401, 'invalid_credentials', address);
-      assertError(await login('2001:db8::3'), 429, 'rate_limited', 'the same /64');
-      assertError(await login('2001:db8:0:1::1'), 401, 'invalid_credentials', 'another /64');
-    } finally {
-      await proxied.dispose();
-    }
+  test('behind a trusted proxy each client has a rate of its own', async (t) => {
+    const proxied = await Server.during(t, { LOGIN_RATE_PER_MINUTE: '2', TRUSTED_PROXIES: '127.0.0.1/32' });
+    let n = 0;
+    const login = (address) => proxied.http('/api/login', {
+      method: 'POST', json: { username: `nobody-${n += 1}`, password: 'long enough' }, headers: { 'x-forwarded-for': address },
+    });
+    for (let round = 0; round < 2; round += 1) assertError(await login('192.0.2.1'), 401, 'invalid_credentials');
+    assertError(await login('192.0.2.1'), 429, 'rate_limited');
+    assertError(await login('203.0.113.9, 192.0.2.1'), 429, 'rate_limited', 'only the hop the proxy saw counts');
+    assertError(await login('192.0.2.2'), 401, 'invalid_credentials', 'another address');
+    for (const address of ['2001:db8::1', '2001:db8::2']) assertError(await login(address), 401, 'invalid_credentials', address);
+    assertError(await login('2001:db8::3'), 429, 'rate_limited', 'the same /64');
+    assertError(await login('2001:db8:0:1::1'), 401, 'invalid_credentials', 'another /64');
   });
 });
 

@@ -7,7 +7,7 @@ import { Server, UUID, answer, candidate, nobodyHears, offer } from './harness.m
 
 let server;
 before(async () => { server = await Server.start(); });
-after(() => server.dispose());
+after(() => Server.dispose(server));
 
 /** The login form of the front-end. */
 async function login({ username, password }) {
@@ -36,7 +36,7 @@ for (const transport of ['websocket', 'polling', 'upgrade']) {
       const alice = await enter(t, await server.register('alice'), transport);
       const bob = await enter(t, await server.register('bob'), transport);
 
-      const list = await alice.once('users_updated', (users) => Array.isArray(users) && users.some((u) => u.id === bob.id));
+      const list = await alice.until('users_updated', (users) => Array.isArray(users) && users.some((u) => u.id === bob.id));
       assert.deepEqual(list.filter((u) => [alice.id, bob.id].includes(u.id)).map((u) => u.isOnline), [true, true]);
       for (const row of list) assert.deepEqual(Object.keys(row).sort(), ['id', 'isOnline', 'socketId', 'username']);
 
@@ -101,11 +101,11 @@ for (const transport of ['websocket', 'polling', 'upgrade']) {
     test('sees others come and go', async (t) => {
       const alice = await enter(t, await server.register('alice'), transport);
       const bob = await enter(t, await server.register('bob'), transport);
-      await alice.once('users_updated', (users) => users.some((u) => u.id === bob.id));
+      await alice.until('users_updated', (users) => users.some((u) => u.id === bob.id));
       const { body: users } = await server.http('/api/users', { token: (await login(await server.register())).token });
       assert.equal(users.find((u) => u.id === bob.id).isOnline, true);
       bob.leave();
-      await alice.once('users_updated', (list) => list.every((u) => u.id !== bob.id));
+      await alice.until('users_updated', (list) => list.every((u) => u.id !== bob.id));
     });
 
     test('has its ping answered by a pong without data', async (t) => {
@@ -148,7 +148,7 @@ test('nobody outside a call hears of it', async (t) => {
 describe('the demo server\'s accounts', () => {
   let like;
   before(async () => { like = await Server.start({ REGISTRATION: 'on_login' }); });
-  after(() => like.dispose());
+  after(() => Server.dispose(like));
   const enterAs = (username, password) => like.http('/api/login', { method: 'POST', json: { username, password } });
 
   test('with REGISTRATION=on_login a login with an unknown name makes the account, and its password holds from then on', async () => {

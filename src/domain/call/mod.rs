@@ -143,7 +143,7 @@ pub(crate) struct Call {
     id: CallId,
     caller: Party,
     callee: Party,
-    call_type: CallType,
+    media: CallType,
     started: Moment,
     rules: Rules,
     state: State,
@@ -180,7 +180,7 @@ impl Call {
         caller: Party,
         by: Actor,
         callee: Party,
-        call_type: CallType,
+        media: CallType,
         offer: Description,
         rules: Rules,
         now: Moment,
@@ -190,7 +190,7 @@ impl Call {
             id: CallId::new(),
             caller,
             callee,
-            call_type,
+            media,
             started: now,
             rules,
             state: State::Dialling(pending),
@@ -224,6 +224,14 @@ impl Call {
         match self.state {
             State::Dialling(_) | State::Ringing { .. } => true,
             State::Active { .. } => false,
+        }
+    }
+
+    /// Whether nobody has been rung yet.
+    pub(crate) fn is_dialling(&self) -> bool {
+        match self.state {
+            State::Dialling(_) => true,
+            State::Ringing { .. } | State::Active { .. } => false,
         }
     }
 
@@ -270,7 +278,7 @@ impl Call {
             id: self.id,
             caller: self.caller.id,
             callee: self.callee.id,
-            call_type: self.call_type,
+            call_type: self.media,
             status,
             end_reason: None,
             started_at: self.started.wall,
@@ -284,7 +292,7 @@ impl Call {
             call: self.id,
             role,
             peer: self.party(role.other()).clone(),
-            call_type: self.call_type,
+            call_type: self.media,
             active: !self.is_pending(),
             start_time: self.started.wall.timestamp_millis(),
         }

@@ -5,8 +5,7 @@ use crate::domain::media::SdpType;
 use crate::domain::username::Username;
 use std::fmt::Write;
 
-const RULES: Rules =
-    Rules { ring_timeout: Duration::from_secs(60), reconnect_grace: Duration::from_secs(15) };
+const RULES: Rules = Rules { ring_timeout: Duration::from_mins(1), reconnect_grace: Duration::from_secs(15) };
 
 /// Who acts: the device of the call or another one, on either side.
 const ACTORS: [&str; 5] = ["caller", "caller's tab", "callee", "callee's phone", "callee's late tab"];
@@ -96,7 +95,7 @@ impl Fixture {
         self.call.apply(event, at(1))
     }
 
-    fn event(&self, name: &str, by: Actor) -> Event {
+    fn event(name: &str, by: Actor) -> Event {
         let media = MediaState { audio: true, video: true, screen: None };
         match name {
             "join" => Event::Joined { by, resume: false },
@@ -157,7 +156,10 @@ fn name_of(message: &Message) -> String {
         Message::MediaState { .. } => "media".to_owned(),
         Message::PeerReconnecting { .. } => "peer reconnecting".to_owned(),
         Message::PeerReconnected { .. } => "peer reconnected".to_owned(),
-        other => panic!("a call says nothing like {other:?}"),
+        Message::Joined { .. }
+        | Message::UsersUpdated(_)
+        | Message::PresenceDelta(_)
+        | Message::TokenExpiring { .. } => panic!("a call says nothing like {message:?}"),
     }
 }
 
@@ -182,7 +184,7 @@ fn every_event_in_every_state_by_every_actor() {
         for event in EVENTS {
             for actor in ACTORS {
                 let mut fixture = Fixture::in_state(state);
-                let event_value = fixture.event(event, fixture.actor(actor));
+                let event_value = Fixture::event(event, fixture.actor(actor));
                 let result = fixture.apply(event_value);
                 writeln!(actual, "{state} | {event} | {actor} | {}", fixture.told(&result)).unwrap();
             }
@@ -193,4 +195,143 @@ fn every_event_in_every_state_by_every_actor() {
         assert_eq!(expected, actual, "line {}", n + 1);
     }
     assert_eq!(expected.lines().count(), actual.lines().count());
+}
+
+#[test]
+fn a_call_rings_once_it_is_announced_and_the_caller_is_told() {
+    let mut fixture = Fixture::dialling();
+    fixture.apply(Event::Candidate { by: fixture.actor("caller"), candidate: candidate(7) }).unwrap();
+    let devices = vec![(fixture.actor("callee").device, fixture.actor("callee").session)];
+    let result = fixture.apply(Event::Announced { devices: devices.clone() });
+    let expected = "callee: incoming; callee: candidate {\"candidate\":\"7\"}; caller: status Ringing";
+    assert_eq!(fixture.told(&result), expected);
+    assert!(fixture.apply(Event::Announced { devices }).is_err(), "once");
+}
+
+#[test]
+fn candidates_wait_for_consent_and_are_replayed_in_order() {
+    let mut fixture = Fixture::ringing();
+    let (caller, callee, phone) =
+        (fixture.actor("caller"), fixture.actor("callee"), fixture.actor("callee's phone"));
+    for (by, n) in [(caller, 1), (callee, 2), (phone, 3), (callee, 4), (caller, 5)] {
+        fixture.apply(Event::Candidate { by, candidate: candidate(n) }).unwrap();
+    }
+    let result = fixture.apply(Event::Accepted { by: callee, answer: answer() });
+    assert_eq!(
+        fixture.told(&result),
+        "caller: accepted; caller: candidate {\"candidate\":\"2\"}; caller: candidate {\"candidate\":\"4\"}; \
+         callee: candidate {\"candidate\":\"1\"}; callee: candidate {\"candidate\":\"5\"}; \
+         callee's phone: ended AnsweredElsewhere; row active"
+    );
+}
+
+#[test]
+fn the_first_64_candidates_of_each_side_are_kept_and_more_are_refused() {
+    for who in ["caller", "callee"] {
+        let mut fixture = Fixture::ringing();
+        let by = fixture.actor(who);
+        for n in 0..HELD_CANDIDATES {
+            fixture.apply(Event::Candidate { by, candidate: candidate(n) }).unwrap();
+        }
+        let one_more = fixture.apply(Event::Candidate { by, candidate: candidate(64) });
+        assert_eq!(one_more.unwrap_err(), Refusal::TooManyHeld, "{who}");
+    }
+}
+
+#[test]
+fn what_a_device_missed_while_it_was_away_waits_for_it_within_bounds() {
+    let mut fixture = Fixture::in_state("caller away");
+    let by = fixture.actor("callee");
+    for n in 0..HELD_CANDIDATES {
+        fixture.apply(Event::Candidate { by, candidate: candidate(n) }).unwrap();
+    }
+    assert!(fixture.apply(Event::Candidate { by, candidate: candidate(64) }).is_err());
+    for _ in 0..4 {
+        fixture.apply(Event::Renegotiated { by, description: offer() }).unwrap();
+    }
+    assert!(fixture.apply(Event::Renegotiated { by, description: offer() }).is_err());
+    for audio in [true, false] {
+        let media = MediaState { audio, video: true, screen: None };
+        fixture.apply(Event::MediaChanged { by, media }).unwrap();
+    }
+    let outcome = fixture.apply(Event::Joined { by: fixture.actor("caller's tab"), resume: false }).unwrap();
+    let tab = fixture.actor("caller's tab").device;
+    let missed: Vec<_> =
+        outcome.sends.iter().filter(|(device, _)| *device == tab).map(|(_, m)| name_of(m)).collect();
+    assert_eq!(missed.len(), HELD_CANDIDATES + 4 + 1, "of the media states only the latest counts");
+    assert_eq!(missed[0], "candidate {\"candidate\":\"0\"}");
+    assert_eq!(missed.last().unwrap(), "media");
+}
+
+#[test]
+fn an_answer_that_came_while_the_caller_was_away_waits_for_the_caller() {
+    let mut fixture = Fixture::ringing();
+    fixture.apply(Event::Dropped { by: fixture.actor("caller") }).unwrap();
+    let result = fixture.apply(Event::Accepted { by: fixture.actor("callee"), answer: answer() });
+    assert_eq!(
+        fixture.told(&result),
+        "callee's phone: ended AnsweredElsewhere; callee: peer reconnecting; row active"
+    );
+    let result = fixture.apply(Event::Joined { by: fixture.actor("caller's tab"), resume: false });
+    assert_eq!(fixture.told(&result), "caller's tab: accepted; callee: peer reconnected; resumed as Caller");
+}
+
+#[test]
+fn a_call_nobody_answers_ends_at_the_ring_timeout_and_not_before() {
+    for state in ["dialling", "ringing"] {
+        let mut fixture = Fixture::in_state(state);
+        assert_eq!(fixture.call.deadline(), Some(Duration::from_mins(1)));
+        let early = fixture.call.apply(Event::Tick, Moment { mono: Duration::from_millis(59_999), ..at(59) });
+        assert_eq!(fixture.told(&early), "-");
+        let due = fixture.call.apply(Event::Tick, at(60));
+        assert!(fixture.told(&due).ends_with("row missed/no_answer"));
+    }
+}
+
+#[test]
+fn an_answered_call_has_no_deadline_until_somebody_drops_off() {
+    let mut fixture = Fixture::active();
+    assert_eq!(fixture.call.deadline(), None);
+    fixture.call.apply(Event::Dropped { by: fixture.actor("callee") }, at(100)).unwrap();
+    fixture.call.apply(Event::Dropped { by: fixture.actor("caller") }, at(105)).unwrap();
+    assert_eq!(fixture.call.deadline(), Some(Duration::from_secs(115)), "the first to drop off counts");
+    let due = fixture.call.apply(Event::Tick, at(115));
+    assert_eq!(fixture.told(&due), "row completed/connection_lost", "nobody is left to be told");
+}
+
+#[test]
+fn a_caller_who_does_not_come_back_cancels_the_call_by_connection_lost() {
+    let mut fixture = Fixture::ringing();
+    fixture.call.apply(Event::Dropped { by: fixture.actor("caller") }, at(10)).unwrap();
+    let due = fixture.call.apply(Event::Tick, at(25));
+    let expected =
+        "callee: ended ConnectionLost; callee's phone: ended ConnectionLost; row cancelled/connection_lost";
+    assert_eq!(fixture.told(&due), expected);
+}
+
+#[test]
+fn a_shutdown_ends_an_answered_call_as_completed_and_a_ringing_one_as_failed() {
+    let mut fixture = Fixture::active();
+    let result = fixture.apply(Event::ShutDown);
+    assert_eq!(
+        fixture.told(&result),
+        "caller: ended ServerShutdown; callee: ended ServerShutdown; row completed/server_shutdown"
+    );
+    let mut fixture = Fixture::ringing();
+    let result = fixture.apply(Event::ShutDown);
+    assert!(fixture.told(&result).ends_with("row failed/server_shutdown"));
+}
+
+#[test]
+fn the_times_of_a_row_stay_in_order_when_the_wall_clock_is_set_back() {
+    let mut fixture = Fixture::ringing();
+    let set_back = |seconds| Moment { wall: DateTime::UNIX_EPOCH - Duration::from_hours(1), ..at(seconds) };
+    fixture
+        .call
+        .apply(Event::Accepted { by: fixture.actor("callee"), answer: answer() }, set_back(5))
+        .unwrap();
+    let outcome = fixture.call.apply(Event::Ended { by: fixture.actor("caller") }, set_back(30)).unwrap();
+    let row = outcome.record.unwrap();
+    assert_eq!(row.answered_at, Some(at(5).wall));
+    assert_eq!(row.ended_at, Some(at(30).wall));
 }

@@ -60,7 +60,7 @@ impl Call {
 
     /// Rings one more device of the callee, unless it rings already or nobody is rung.
     fn ring(&mut self, device: DeviceId, session: SessionId, out: &mut Outcome) {
-        let (call, from, call_type) = (self.id, self.caller.clone(), self.call_type);
+        let (call, from, call_type) = (self.id, self.caller.clone(), self.media);
         if let State::Ringing { pending, rung } = &mut self.state
             && rung.iter().all(|rung| rung.device != device)
         {

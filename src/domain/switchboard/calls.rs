@@ -10,7 +10,7 @@ use crate::domain::message::DialStatus;
 use crate::domain::time::Moment;
 
 /// How long the retry of an ended call's event is still answered as one.
-const FORGET_AFTER: Duration = Duration::from_secs(60);
+const FORGET_AFTER: Duration = Duration::from_mins(1);
 
 /// What became of a dial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,10 @@ impl Switchboard {
             return Err(Fault::SelfCall);
         }
         if let Some(call) = self.call_of(caller.id) {
-            return dial_in_call(call, caller.id, to, device);
+            let dialled = dial_in_call(call, caller.id, to, device)?;
+            // Whoever is told of the call waits for its row, too.
+            fx.records.extend(call.is_dialling().then(|| call.record()));
+            return Ok(dialled);
         }
         let (callee, here) = match self.users.get(&to) {
             Some(line) => (line.party.clone(), Some(line.call.is_some())),

@@ -12,9 +12,9 @@ use std::collections::HashSet;
 
 const USERS: usize = 4;
 const DEVICES: usize = 3;
-const RING: Duration = Duration::from_secs(60);
+const RING: Duration = Duration::from_mins(1);
 const GRACE: Duration = Duration::from_secs(15);
-const TOKEN: Duration = Duration::from_secs(300);
+const TOKEN: Duration = Duration::from_secs(45);
 
 /// One step; indexes are taken modulo what there is.
 #[derive(Debug, Clone)]
@@ -107,84 +107,108 @@ impl World {
     }
 
     fn take(&mut self, step: &Step) {
-        let (now, mut fx) = (self.now, Effects::default());
-        let fx_ref = &mut fx;
+        let mut fx = Effects::default();
         match *step {
-            Step::Join { user, device, resume, mode } => {
-                let joining = Joining {
-                    device: self.devices[user][device],
-                    session: self.sessions[user][device],
-                    user: self.users[user].clone(),
-                    token_expires: now.mono + TOKEN,
-                    presence: [PresenceMode::Full, PresenceMode::Delta, PresenceMode::None][mode],
-                    resume: resume.map(|call| self.call(call)),
-                };
-                self.board.join(joining, now, fx_ref).unwrap();
-                self.joined.insert(self.devices[user][device]);
-            }
+            Step::Join { user, device, resume, mode } => self.join(user, device, resume, mode, &mut fx),
             Step::Leave { user, device, deliberate } => {
-                self.board.leave(self.devices[user][device], deliberate, now, fx_ref);
+                self.board.leave(self.devices[user][device], deliberate, self.now, &mut fx);
             }
-            Step::Dial { user, device, to } => {
-                let to = self.users.get(to).map_or_else(UserId::new, |party| party.id);
-                let known = self.users.iter().find(|party| party.id == to).cloned();
-                let dialled = self.board.dial(
-                    self.devices[user][device],
-                    to,
-                    known,
-                    (CallType::Video, offer()),
-                    now,
-                    fx_ref,
-                );
-                if let Ok(Dialled::Placed(call)) = dialled {
-                    self.calls.push(call);
-                }
+            Step::Dial { user, device, to } => self.dial(user, device, to, &mut fx),
+            Step::Revoke { user, device } => {
+                self.board.revoke(self.sessions[user][device], self.now, &mut fx);
             }
-            Step::Announce { call } => {
-                let _ = self.board.announce(self.call(call), now, fx_ref);
-            }
-            Step::Accept { user, device, call } => {
-                let (id, by) = (self.call(call), self.devices[user][device]);
-                if self.board.accept(by, id, answer(), now, fx_ref).is_ok() {
-                    let row = &self.known[&id].rows[0];
-                    assert_eq!(row.callee, self.users[user].id, "only the callee answers");
-                }
-            }
-            Step::Reject { user, device, call } => {
-                let _ = self.board.reject(self.devices[user][device], self.call(call), now, fx_ref);
-            }
-            Step::End { user, device, call } => {
-                let _ = self.board.end(self.devices[user][device], self.call(call), now, fx_ref);
-            }
-            Step::Candidate { user, device, to, call } => {
-                let (to, call) = (self.users[to].id, call.map(|call| self.call(call)));
-                let _ = self.board.candidate(self.devices[user][device], to, call, candidate(), now, fx_ref);
-            }
-            Step::Renegotiate { user, device, call } => {
-                let _ =
-                    self.board.renegotiate(self.devices[user][device], self.call(call), offer(), now, fx_ref);
-            }
-            Step::Media { user, device, call } => {
-                let media = MediaState { audio: true, video: false, screen: None };
-                let _ =
-                    self.board.change_media(self.devices[user][device], self.call(call), media, now, fx_ref);
-            }
-            Step::Revoke { user, device } => self.board.revoke(self.sessions[user][device], now, fx_ref),
             Step::Renew { user, device } => {
-                let _ = self.board.renew_token(self.devices[user][device], now.mono + TOKEN, now, fx_ref);
+                let expires = self.now.mono + TOKEN;
+                let _ = self.board.renew_token(self.devices[user][device], expires, self.now, &mut fx);
             }
             Step::Pass { millis, wall_jump } => {
                 self.now.mono += Duration::from_millis(millis);
-                self.now.wall +=
-                    TimeDelta::milliseconds(i64::try_from(millis).unwrap()) + TimeDelta::seconds(wall_jump);
-                self.board.tick(self.now, fx_ref);
+                let jump = TimeDelta::seconds(wall_jump);
+                self.now.wall += TimeDelta::milliseconds(i64::try_from(millis).unwrap()) + jump;
+                self.board.tick(self.now, &mut fx);
             }
+            Step::Announce { .. }
+            | Step::Accept { .. }
+            | Step::Reject { .. }
+            | Step::End { .. }
+            | Step::Candidate { .. }
+            | Step::Renegotiate { .. }
+            | Step::Media { .. } => self.act(step, &mut fx),
         }
         self.check(fx);
         if let Step::Leave { user, device, .. } = step {
             self.joined.remove(&self.devices[*user][*device]);
         }
         self.check_state();
+    }
+
+    fn join(&mut self, user: usize, device: usize, resume: Option<usize>, mode: usize, fx: &mut Effects) {
+        let joining = Joining {
+            device: self.devices[user][device],
+            session: self.sessions[user][device],
+            user: self.users[user].clone(),
+            token_expires: self.now.mono + TOKEN,
+            presence: [PresenceMode::Full, PresenceMode::Delta, PresenceMode::None][mode],
+            resume: resume.map(|call| self.call(call)),
+        };
+        self.board.join(joining, self.now, fx).unwrap();
+        self.joined.insert(self.devices[user][device]);
+    }
+
+    fn dial(&mut self, user: usize, device: usize, to: usize, fx: &mut Effects) {
+        let to = self.users.get(to).map_or_else(UserId::new, |party| party.id);
+        let known = self.users.iter().find(|party| party.id == to).cloned();
+        let media = (CallType::Video, offer());
+        if let Ok(Dialled::Placed(call)) =
+            self.board.dial(self.devices[user][device], to, known, media, self.now, fx)
+        {
+            self.calls.push(call);
+        }
+    }
+
+    /// What a device does to a call. A refusal is as good as anything else.
+    fn act(&mut self, step: &Step, fx: &mut Effects) {
+        let now = self.now;
+        let _ = match *step {
+            Step::Announce { call } => {
+                self.board.announce(self.call(call), now, fx);
+                Ok(())
+            }
+            Step::Accept { user, device, call } => {
+                let (id, by) = (self.call(call), self.devices[user][device]);
+                let accepted = self.board.accept(by, id, answer(), now, fx);
+                if accepted.is_ok() {
+                    assert_eq!(
+                        self.known[&id].rows[0].callee, self.users[user].id,
+                        "only the callee answers"
+                    );
+                }
+                accepted
+            }
+            Step::Reject { user, device, call } => {
+                self.board.reject(self.devices[user][device], self.call(call), now, fx)
+            }
+            Step::End { user, device, call } => {
+                self.board.end(self.devices[user][device], self.call(call), now, fx)
+            }
+            Step::Candidate { user, device, to, call } => {
+                let (to, call) = (self.users[to].id, call.map(|call| self.call(call)));
+                self.board.candidate(self.devices[user][device], to, call, candidate(), now, fx)
+            }
+            Step::Renegotiate { user, device, call } => {
+                self.board.renegotiate(self.devices[user][device], self.call(call), offer(), now, fx)
+            }
+            Step::Media { user, device, call } => {
+                let media = MediaState { audio: true, video: false, screen: None };
+                self.board.change_media(self.devices[user][device], self.call(call), media, now, fx)
+            }
+            Step::Join { .. }
+            | Step::Leave { .. }
+            | Step::Dial { .. }
+            | Step::Revoke { .. }
+            | Step::Renew { .. }
+            | Step::Pass { .. } => Ok(()),
+        };
     }
 
     fn user_of(&self, device: DeviceId) -> UserId {
@@ -242,6 +266,19 @@ impl World {
             assert_eq!(row, &live.call.record(), "history knows the call as it is");
             assert!(live.call.deadline().is_none_or(|at| at >= self.now.mono), "no deadline is missed");
         }
+        for device in self.devices.iter().flatten().filter(|device| !self.joined.contains(device)) {
+            let counted_on = self.board.calls.values().any(|live| live.call.involves(*device));
+            assert!(!counted_on, "no call counts on a device that is not here");
+        }
+        let is_owned = |timer: &Timer| match timer {
+            Timer::Call(call) => self.board.calls.contains_key(call),
+            Timer::Token(device) => self.board.devices.contains_key(device),
+            Timer::Forget(call) => self.board.past.contains_key(call),
+        };
+        assert!(
+            self.board.timers.iter().all(|(_, timer)| is_owned(timer)),
+            "a deadline goes with what it is for"
+        );
         let here: HashSet<DeviceId> = self.board.devices.keys().copied().collect();
         assert_eq!(here, self.joined);
         let online: HashSet<UserId> = self.joined.iter().map(|device| self.user_of(*device)).collect();

@@ -5,7 +5,7 @@ use crate::domain::call::Event;
 use crate::domain::time::Moment;
 
 /// How long before its token expires a device is told.
-const EXPIRY_WARNING: Duration = Duration::from_secs(60);
+const EXPIRY_WARNING: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
