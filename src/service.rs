@@ -115,7 +115,10 @@ impl Service {
         self.background.iter().for_each(JoinHandle::abort);
         self.stop_writing.cancel();
         if timeout_at(deadline, self.writing).await.is_err() {
-            tracing::error!(rows = self.journal.depth(), "the database is away: the last of the history is lost");
+            tracing::error!(
+                rows = self.journal.depth(),
+                "the database is away: the last of the history is lost"
+            );
         }
         let _ = timeout_at(deadline, self.app.pool.close()).await;
         tracing::info!("stopped");
