@@ -226,8 +226,12 @@ async fn a_frame_that_cannot_be_read_ends_its_own_connection_at_most() {
         &long,
         &nested,
     ];
+    let mut eves = Vec::new();
+    for number in 0..4 {
+        eves.push(app.register(&format!("eve{number}")).await);
+    }
     for (number, frame) in frames.into_iter().enumerate() {
-        let eve = app.user(&format!("eve{number}")).await;
+        let eve = Client::joined(&app, &eves[number % eves.len()]).await;
         eve.raw(frame);
         eve.answers_or_ends().await;
     }
