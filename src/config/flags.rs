@@ -100,7 +100,7 @@ pub struct Flags {
     /// `pretty` or `json` [default: json; pretty in development]
     #[arg(long, env, value_name = "FORMAT", help_heading = "Logs")]
     pub(super) log_format: Option<OsString>,
-    /// What is logged: a level, or levels by module [default: info]
+    /// What is logged: a level, or levels by module [default: info; warn in commands other than serve]
     #[arg(long, env, value_name = "FILTER", help_heading = "Logs")]
     pub(super) rust_log: Option<OsString>,
 }
