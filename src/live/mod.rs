@@ -1,6 +1,6 @@
 //! The switchboard at work: the pure state behind one short lock, its deadlines served, its effects carried out.
 //!
-//! Every change goes through [`Live::transition`]: lock, read the clock, let the rules decide, queue what they
+//! Every change that others hear of goes through [`Live::transition`]: lock, read the clock, let the rules decide, queue what they
 //! say (history to the journal, messages to the sink) in the order in which the lock was held, unlock, and only
 //! then let the messages go out. Nothing here awaits under the lock.
 

@@ -1,0 +1,185 @@
+//! The one who writes the journal, on a connection of its own, for as long as it takes.
+
+use super::statements::{close_left_live, insert_calls, lock_ownership, update_last_seen};
+use super::{Batch, Journal};
+use crate::domain::ids::NodeId;
+use crate::error::Error;
+use crate::store::is_away;
+use chrono::{DateTime, Utc};
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgConnection};
+use std::str::FromStr;
+use std::time::Duration;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+/// How long one statement may take before its connection counts as dead.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The first and the longest pause between attempts while the database is away.
+const RETRY: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
+/// How long a new process waits for a dead one's connection to be noticed.
+const OWNERSHIP_WAIT: Duration = Duration::from_secs(3);
+/// How often a server that does not own the history tries to.
+const OWNERSHIP_RETRY: Duration = Duration::from_secs(10);
+
+/// Writes the journal, on a connection of its own.
+pub(crate) struct Writer {
+    journal: Journal,
+    url: SecretString,
+    node: NodeId,
+    connection: Option<PgConnection>,
+    started: DateTime<Utc>,
+    /// Holds the lock on the history, on this connection.
+    owns: bool,
+    /// Held it once: what is live since then is this process's own.
+    has_owned: bool,
+}
+
+impl Writer {
+    /// Connects, takes over the history, and closes the rows that a dead process left live.
+    pub(crate) async fn start(
+        journal: Journal,
+        url: SecretString,
+        node: NodeId,
+        started: DateTime<Utc>,
+    ) -> Result<Self, Error> {
+        let (owns, has_owned) = (false, false);
+        let mut writer = Self { journal, url, node, connection: None, started, owns, has_owned };
+        let mut connection = writer.connect().await?;
+        writer.owns = limited(lock_ownership(&mut connection, OWNERSHIP_WAIT)).await?;
+        if writer.owns {
+            writer.own_history(&mut connection, None).await?;
+        } else {
+            tracing::warn!(
+                "another server writes history into this database; calls it leaves live stay open for now"
+            );
+        }
+        writer.connection = Some(connection);
+        Ok(writer)
+    }
+
+    /// Writes until `stop`, then what is left.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        loop {
+            let batch = self.journal.take_batch();
+            if batch.is_empty() {
+                if stop.is_cancelled() {
+                    break;
+                }
+                tokio::select! {
+                    () = self.journal.0.work.notified() => {}
+                    () = stop.cancelled() => {}
+                    () = tokio::time::sleep(OWNERSHIP_RETRY), if !self.owns => self.ask_for_ownership().await,
+                }
+                continue;
+            }
+            self.write_at_last(&batch).await;
+            self.journal.batch_is_written(&batch);
+        }
+        if let Some(connection) = self.connection.take() {
+            // Nothing is in flight; a failed goodbye loses nothing.
+            let _ = connection.close().await;
+        }
+    }
+
+    /// Between two batches.
+    async fn ask_for_ownership(&mut self) {
+        let Some(mut connection) = self.connection.take() else { return };
+        match self.try_to_own(&mut connection).await {
+            Ok(()) => self.connection = Some(connection),
+            Err(error) => tracing::debug!(%error, "the history cannot be taken over"),
+        }
+    }
+
+    /// Tries until the batch is written.
+    async fn write_at_last(&mut self, batch: &Batch) {
+        let [mut pause, longest] = RETRY;
+        while let Err(error) = self.write(batch).await {
+            self.connection = None;
+            self.journal.0.progress.send_modify(|progress| progress.away = true);
+            tracing::warn!(%error, rows = batch.rows.len(), backlog = self.journal.depth(), "history waits for the database");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(longest);
+        }
+    }
+
+    /// One attempt. A row that the database refuses for what it is gets written alone, or dropped with a loud word.
+    async fn write(&mut self, batch: &Batch) -> Result<(), sqlx::Error> {
+        let mut connection = if let Some(connection) = self.connection.take() {
+            connection
+        } else {
+            let connection = self.connect().await?;
+            self.owns = false;
+            connection
+        };
+        if !self.owns {
+            self.try_to_own(&mut connection).await?;
+        }
+        match limited(insert_calls(&mut connection, &batch.rows, self.node)).await {
+            Err(error) if is_the_rows_fault(&error) => {
+                for row in &batch.rows {
+                    match limited(insert_calls(&mut connection, std::slice::from_ref(row), self.node)).await {
+                        Err(error) if !is_the_rows_fault(&error) => return Err(error),
+                        Err(error) => {
+                            tracing::error!(call = %row.id, %error, "history refuses a row; it is dropped");
+                        }
+                        Ok(()) => {}
+                    }
+                }
+            }
+            other => other?,
+        }
+        if !batch.last_seen.is_empty() {
+            match limited(update_last_seen(&mut connection, &batch.last_seen)).await {
+                Err(error) if is_away(&error) => return Err(error),
+                // A hint, not history: nothing waits for it.
+                Err(error) => tracing::error!(%error, "when users were last seen cannot be written"),
+                Ok(()) => {}
+            }
+        }
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
+        // A statement that hangs ends on the server too, and does not hold the lock below for ever.
+        let options = PgConnectOptions::from_str(self.url.expose_secret())?;
+        let options =
+            options.application_name("video-call-server journal").options([("statement_timeout", "4s")]);
+        limited(PgConnection::connect_with(&options)).await
+    }
+
+    /// Takes over the history, or learns that another server has it: then only its own rows are this one's business.
+    async fn own_history(
+        &mut self,
+        connection: &mut PgConnection,
+        before: Option<DateTime<Utc>>,
+    ) -> sqlx::Result<()> {
+        let closed = limited(close_left_live(connection, self.node, before)).await?;
+        if closed > 0 {
+            tracing::warn!(calls = closed, "closed calls that a dead server left live");
+        }
+        self.has_owned = true;
+        Ok(())
+    }
+
+    /// Tries for the lock again while another server has it. The rows that one leaves live are older than this process.
+    async fn try_to_own(&mut self, connection: &mut PgConnection) -> sqlx::Result<()> {
+        self.owns = limited(lock_ownership(connection, Duration::ZERO)).await?;
+        if self.owns && !self.has_owned {
+            self.own_history(connection, Some(self.started)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the row is refused for what it is (data exceptions and broken constraints): nothing else is ever dropped.
+fn is_the_rows_fault(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+}
+
+async fn limited<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    timeout(WRITE_TIMEOUT, work).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
