@@ -11,6 +11,7 @@
     reason = "a test fails by panicking, and reads tables that the server never reads"
 )]
 
+mod abuse;
 mod app;
 mod bad_events;
 mod bad_rest;

@@ -7,6 +7,10 @@ use super::random_name;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const LOCK_ATTEMPTS: u32 = 20;
+const BETWEEN_LOCK_ATTEMPTS: Duration = Duration::from_millis(50);
 
 /// The folder below `DATA_DIR` and, mostly the same, the one that has the data.
 #[derive(Debug)]
@@ -31,10 +35,10 @@ impl Home {
         fs::create_dir_all(data_dir).during("make", data_dir)?;
         make_folder(&store)?;
         let store = store.canonicalize().during("find", &store)?;
-        let mut locks = vec![lock(&store)?];
+        let mut locks = vec![lock(&store).await?];
         let (dir, account) = settle(&store, fallback).await?;
         if dir != store {
-            locks.push(lock(&dir)?);
+            locks.push(lock(&dir).await?);
         }
         Ok(Self { store, dir, account, _locks: locks })
     }
@@ -150,14 +154,20 @@ fn make_folder(path: &Path) -> Result<(), PrivateError> {
 }
 
 /// Takes a folder for this process, or says who it seems to belong to.
-fn lock(dir: &Path) -> Result<File, PrivateError> {
+///
+/// The lock of a process that was killed may outlive it by a moment: a child it was just starting holds it until it becomes
+/// another program.
+async fn lock(dir: &Path) -> Result<File, PrivateError> {
     let path = dir.join("lock");
     let mut options = OpenOptions::new();
     let file =
         options.write(true).create(true).truncate(false).mode(0o600).open(&path).during("open", &path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(PrivateError::InUse(dir.to_owned())),
-        Err(TryLockError::Error(source)) => Err(PrivateError::Io { what: "lock", path, source }),
+    for _ in 0..LOCK_ATTEMPTS {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(BETWEEN_LOCK_ATTEMPTS).await,
+            Err(TryLockError::Error(source)) => return Err(PrivateError::Io { what: "lock", path, source }),
+        }
     }
+    Err(PrivateError::InUse(dir.to_owned()))
 }
