@@ -305,8 +305,8 @@ async fn a_token_of_another_secret_issuer_or_life_is_refused() {
     let ours = app.register("alice").await;
     let spoil = |part: usize| {
         let mut parts: Vec<String> = ours.token.split('.').map(ToOwned::to_owned).collect();
-        let first = if parts[part].starts_with('A') { "B" } else { "A" };
-        parts[part].replace_range(5..6, first);
+        let other = if &parts[part][5..6] == "A" { "B" } else { "A" };
+        parts[part].replace_range(5..6, other);
         parts.join(".")
     };
     for token in [foreign.token.clone(), spoil(0), spoil(1), spoil(2), format!("{}x", ours.token)] {
