@@ -1,6 +1,8 @@
 //! The rules, pure: no I/O, no async, no clock. Time comes in as an argument, what must happen goes out as a value.
 
 pub(crate) mod call;
+#[cfg(test)]
+mod fixtures;
 pub(crate) mod ids;
 pub(crate) mod media;
 pub(crate) mod message;

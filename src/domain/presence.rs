@@ -265,10 +265,7 @@ impl Presence {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn party(name: &str) -> Party {
-        Party { id: UserId::new(), username: Username::parse(name).unwrap() }
-    }
+    use crate::domain::fixtures::party;
 
     #[test]
     fn a_user_has_one_row_with_the_newest_device() {

@@ -3,9 +3,10 @@
 use super::extract::{Caller, QueryParams};
 use super::wire::Timestamp;
 use crate::app::App;
+use crate::domain::call::CallStatus;
 use crate::domain::ids::{CallId, UserId};
 use crate::error::{Error, Result};
-use crate::store::calls::{self, CallRecord, Filter, Party, Position};
+use crate::store::calls::{self, Filter, HistoryRow, Position, Side};
 use axum::extract::{Path, State};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -26,23 +27,11 @@ struct Page {
     #[validate(range(min = 1, max = 200, message = "must be from 1 to 200"))]
     limit: Option<i64>,
     before: Option<Cursor>,
-    status: Option<Status>,
+    status: Option<CallStatus>,
     with: Option<UserId>,
 }
 
 /// Every status a row can have.
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Status {
-    Ringing,
-    Active,
-    Completed,
-    Rejected,
-    Cancelled,
-    Missed,
-    Failed,
-}
-
 /// A place in the history that a client gives back as it got it: base64url of microseconds and id.
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
@@ -58,8 +47,8 @@ struct PageBody {
 #[serde(rename_all = "camelCase")]
 struct CallBody {
     id: CallId,
-    from: PartyBody,
-    to: PartyBody,
+    from: SideBody,
+    to: SideBody,
     call_type: String,
     status: String,
     end_reason: Option<String>,
@@ -71,7 +60,7 @@ struct CallBody {
 }
 
 #[derive(Serialize)]
-struct PartyBody {
+struct SideBody {
     id: Option<UserId>,
     username: Option<String>,
 }
@@ -84,7 +73,7 @@ async fn list(
     let limit = page.limit.unwrap_or(50);
     let filter = Filter {
         before: page.before.map(|Cursor(position)| position),
-        status: page.status.map(Status::name),
+        status: page.status.map(CallStatus::as_str),
         with: page.with,
     };
     let calls = calls::list(&app.pool, caller.user, filter, limit + 1).await?;
@@ -103,7 +92,7 @@ async fn show(
 }
 
 impl PageBody {
-    fn cut(mut calls: Vec<CallRecord>, limit: i64) -> Self {
+    fn cut(mut calls: Vec<HistoryRow>, limit: i64) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let has_more = calls.len() > limit;
         calls.truncate(limit);
@@ -139,22 +128,8 @@ fn parse_cursor(text: &str) -> Option<Cursor> {
     Some(Cursor(Position { started_at, id: id.into() }))
 }
 
-impl Status {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Ringing => "ringing",
-            Self::Active => "active",
-            Self::Completed => "completed",
-            Self::Rejected => "rejected",
-            Self::Cancelled => "cancelled",
-            Self::Missed => "missed",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-impl From<CallRecord> for CallBody {
-    fn from(call: CallRecord) -> Self {
+impl From<HistoryRow> for CallBody {
+    fn from(call: HistoryRow) -> Self {
         let talked = call.answered_at.zip(call.ended_at).map(|(answered, ended)| ended - answered);
         Self {
             id: call.id,
@@ -171,8 +146,8 @@ impl From<CallRecord> for CallBody {
     }
 }
 
-impl From<Party> for PartyBody {
-    fn from(party: Party) -> Self {
+impl From<Side> for SideBody {
+    fn from(party: Side) -> Self {
         Self { id: party.id, username: party.username }
     }
 }
@@ -182,12 +157,12 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn record(micros: i64) -> CallRecord {
+    fn record(micros: i64) -> HistoryRow {
         let at = |offset| DateTime::from_timestamp_micros(micros + offset);
-        CallRecord {
+        HistoryRow {
             id: CallId::new(),
-            caller: Party { id: None, username: None },
-            callee: Party { id: Some(UserId::new()), username: Some("bob".into()) },
+            caller: Side { id: None, username: None },
+            callee: Side { id: Some(UserId::new()), username: Some("bob".into()) },
             call_type: "video".into(),
             status: "completed".into(),
             end_reason: Some("hangup".into()),
@@ -211,7 +186,7 @@ mod tests {
                 "endedAt": "2023-12-01T09:31:03.623Z", "durationSeconds": 61,
             })
         );
-        let missed = CallRecord { answered_at: None, ..record(0) };
+        let missed = HistoryRow { answered_at: None, ..record(0) };
         assert_eq!(CallBody::from(missed).duration_seconds, None);
     }
 

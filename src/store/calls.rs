@@ -8,10 +8,10 @@ use uuid::Uuid;
 
 /// One call with the names of its parties; a deleted account has neither id nor name.
 #[derive(Debug, Clone)]
-pub(crate) struct CallRecord {
+pub(crate) struct HistoryRow {
     pub(crate) id: CallId,
-    pub(crate) caller: Party,
-    pub(crate) callee: Party,
+    pub(crate) caller: Side,
+    pub(crate) callee: Side,
     pub(crate) call_type: String,
     pub(crate) status: String,
     pub(crate) end_reason: Option<String>,
@@ -22,7 +22,7 @@ pub(crate) struct CallRecord {
 
 /// One side of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Party {
+pub(crate) struct Side {
     pub(crate) id: Option<UserId>,
     pub(crate) username: Option<String>,
 }
@@ -62,7 +62,7 @@ pub(crate) async fn list(
     user: UserId,
     filter: Filter<'_>,
     limit: i64,
-) -> Result<Vec<CallRecord>> {
+) -> Result<Vec<HistoryRow>> {
     // Each side has an index in this order; one condition with `or` would sort a user's whole history for each page.
     let rows = sqlx::query_as!(
         Row,
@@ -99,11 +99,11 @@ pub(crate) async fn list(
     .fetch_all(pool)
     .in_time()
     .await?;
-    Ok(rows.into_iter().map(CallRecord::from).collect())
+    Ok(rows.into_iter().map(HistoryRow::from).collect())
 }
 
 /// A call, if the user is a party of it.
-pub(crate) async fn find(pool: &Pool, user: UserId, call: CallId) -> Result<Option<CallRecord>> {
+pub(crate) async fn find(pool: &Pool, user: UserId, call: CallId) -> Result<Option<HistoryRow>> {
     let row = sqlx::query_as!(
         Row,
         r#"select c.id as "id!", caller_id, caller.username as "caller?", callee_id, callee.username as "callee?",
@@ -119,15 +119,15 @@ pub(crate) async fn find(pool: &Pool, user: UserId, call: CallId) -> Result<Opti
     .fetch_optional(pool)
     .in_time()
     .await?;
-    Ok(row.map(CallRecord::from))
+    Ok(row.map(HistoryRow::from))
 }
 
-impl From<Row> for CallRecord {
+impl From<Row> for HistoryRow {
     fn from(row: Row) -> Self {
         Self {
             id: row.id.into(),
-            caller: Party { id: row.caller_id.map(UserId::from), username: row.caller },
-            callee: Party { id: row.callee_id.map(UserId::from), username: row.callee },
+            caller: Side { id: row.caller_id.map(UserId::from), username: row.caller },
+            callee: Side { id: row.callee_id.map(UserId::from), username: row.callee },
             call_type: row.call_type,
             status: row.status,
             end_reason: row.end_reason,

@@ -4,9 +4,11 @@ use super::ending::EndReason;
 use crate::domain::ids::{CallId, UserId};
 use crate::domain::media::CallType;
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
 
 /// The `status` of a history row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum CallStatus {
     Ringing,
     Active,

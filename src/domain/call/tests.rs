@@ -1,8 +1,7 @@
 //! Every event in every state by every actor, as a table; then the rules that need a story.
 
 use super::*;
-use crate::domain::media::SdpType;
-use crate::domain::username::Username;
+use crate::domain::fixtures::{answer, candidate, offer, party};
 use std::fmt::Write;
 
 const RULES: Rules = Rules { ring_timeout: Duration::from_mins(1), reconnect_grace: Duration::from_secs(15) };
@@ -17,28 +16,6 @@ struct Fixture {
 
 fn at(seconds: u64) -> Moment {
     Moment { wall: DateTime::UNIX_EPOCH + Duration::from_secs(seconds), mono: Duration::from_secs(seconds) }
-}
-
-fn party(name: &str) -> Party {
-    Party { id: UserId::new(), username: Username::parse(name).unwrap() }
-}
-
-fn description(kind: &str, allowed: SdpType) -> Description {
-    let raw = serde_json::value::to_raw_value(&serde_json::json!({ "type": kind, "sdp": "v=0" })).unwrap();
-    Description::parse(&raw, &[allowed]).unwrap()
-}
-
-fn offer() -> Description {
-    description("offer", SdpType::Offer)
-}
-
-fn answer() -> Description {
-    description("answer", SdpType::Answer)
-}
-
-fn candidate(n: usize) -> Candidate {
-    let raw = serde_json::value::to_raw_value(&serde_json::json!({ "candidate": n.to_string() })).unwrap();
-    Candidate::parse(&raw).unwrap()
 }
 
 impl Fixture {

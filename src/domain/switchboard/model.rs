@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::domain::call::{CallStatus, EndReason};
-use crate::domain::media::{CallType, Candidate, Description, MediaState, SdpType};
+use crate::domain::fixtures::{answer, candidate, offer, party};
+use crate::domain::media::{CallType, MediaState};
 use crate::domain::presence::PresenceMode;
 use crate::domain::time::Moment;
-use crate::domain::username::Username;
 use chrono::{DateTime, TimeDelta};
 use proptest::prelude::*;
 use std::collections::HashSet;
@@ -77,12 +77,10 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let party =
-            |n: usize| Party { id: UserId::new(), username: Username::parse(&format!("user{n}")).unwrap() };
         let ids = |_| (0..DEVICES).map(|_| DeviceId::new()).collect();
         Self {
             board: Switchboard::new(Rules { ring_timeout: RING, reconnect_grace: GRACE }),
-            users: (0..USERS).map(party).collect(),
+            users: (0..USERS).map(|n| party(&format!("user{n}"))).collect(),
             devices: (0..USERS).map(ids).collect(),
             // The first two devices are two tabs of one session.
             sessions: (0..USERS)
@@ -193,7 +191,7 @@ impl World {
             }
             Step::Candidate { user, device, to, call } => {
                 let (to, call) = (self.users[to].id, call.map(|call| self.call(call)));
-                self.board.candidate(self.devices[user][device], to, call, candidate(), now, fx)
+                self.board.candidate(self.devices[user][device], to, call, candidate(0), now, fx)
             }
             Step::Renegotiate { user, device, call } => {
                 self.board.renegotiate(self.devices[user][device], self.call(call), offer(), now, fx)
@@ -354,24 +352,6 @@ fn call_of(message: &Message) -> Option<CallId> {
         | Message::PeerReconnecting { call }
         | Message::PeerReconnected { call } => Some(*call),
     }
-}
-
-fn description(kind: &str, allowed: SdpType) -> Description {
-    let raw = serde_json::value::to_raw_value(&serde_json::json!({ "type": kind, "sdp": "v=0" })).unwrap();
-    Description::parse(&raw, &[allowed]).unwrap()
-}
-
-fn offer() -> Description {
-    description("offer", SdpType::Offer)
-}
-
-fn answer() -> Description {
-    description("answer", SdpType::Answer)
-}
-
-fn candidate() -> Candidate {
-    let raw = serde_json::value::to_raw_value(&serde_json::json!({ "candidate": "candidate:1" })).unwrap();
-    Candidate::parse(&raw).unwrap()
 }
 
 proptest! {

@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::domain::call::EndReason;
-use crate::domain::media::{CallType, Description, SdpType};
+use crate::domain::fixtures::{answer, offer, party};
+use crate::domain::media::CallType;
 use crate::domain::message::{DialStatus, EndNotice};
 use crate::domain::presence::PresenceMode;
 use crate::domain::time::Moment;
-use crate::domain::username::Username;
 use chrono::DateTime;
 
 struct Board {
@@ -57,12 +57,12 @@ impl Board {
     }
 
     fn join(&mut self, name: &str) -> Here {
-        let user = Party { id: UserId::new(), username: Username::parse(name).unwrap() };
+        let user = party(name);
         self.join_as(&user, SessionId::new(), 3600).0
     }
 
     fn dial(&mut self, from: &Here, to: &Here) -> Result<Dialled, Fault> {
-        let media = (CallType::Audio, description("offer", SdpType::Offer));
+        let media = (CallType::Audio, offer());
         self.did(|board, now, fx| board.dial(from.device, to.user.id, Some(to.user.clone()), media, now, fx))
             .0
     }
@@ -74,7 +74,7 @@ impl Board {
     }
 
     fn accept(&mut self, by: &Here, call: CallId) -> Result<(), Fault> {
-        let answer = description("answer", SdpType::Answer);
+        let answer = answer();
         self.did(|board, now, fx| board.accept(by.device, call, answer, now, fx)).0
     }
 
@@ -91,11 +91,6 @@ impl Board {
     fn reject(&mut self, by: &Here, call: CallId) -> Result<(), Fault> {
         self.did(|board, now, fx| board.reject(by.device, call, now, fx)).0
     }
-}
-
-fn description(kind: &str, allowed: SdpType) -> Description {
-    let raw = serde_json::value::to_raw_value(&serde_json::json!({ "type": kind, "sdp": "v=0" })).unwrap();
-    Description::parse(&raw, &[allowed]).unwrap()
 }
 
 fn is_state(result: &Result<impl std::fmt::Debug, Fault>) -> bool {
@@ -119,11 +114,11 @@ fn a_missed_call_is_recorded_with_its_reason() {
     let mut board = Board::new();
     let [ann, bob, cat] = ["ann", "bob", "cat"].map(|name| board.join(name));
     board.ring(&ann, &bob);
-    let media = (CallType::Audio, description("offer", SdpType::Offer));
+    let media = (CallType::Audio, offer());
     let to = bob.user.id;
     let (_, fx) = board.did(|board, now, fx| board.dial(cat.device, to, None, media.clone(), now, fx));
     assert_eq!(fx.records[0].end_reason, Some(EndReason::UserBusy));
-    let away = Party { id: UserId::new(), username: Username::parse("dan").unwrap() };
+    let away = party("dan");
     let (dialled, fx) = board
         .did(|board, now, fx| board.dial(cat.device, away.id, Some(away.clone()), media.clone(), now, fx));
     assert!(matches!(dialled, Ok(Dialled::Offline(_))));
@@ -186,7 +181,7 @@ fn who_has_dropped_out_of_a_call_stays_busy_for_the_grace() {
 fn a_token_that_expires_cuts_the_device_after_a_warning_but_not_out_of_a_call() {
     let mut board = Board::new();
     let ann = board.join("ann");
-    let user = Party { id: UserId::new(), username: Username::parse("bob").unwrap() };
+    let user = party("bob");
     let (bob, _) = board.join_as(&user, SessionId::new(), 100);
     let fx = board.pass(40);
     assert_eq!(fx.sends, [(bob.device, Message::TokenExpiring { left: Duration::from_mins(1) })]);
@@ -201,7 +196,7 @@ fn a_token_that_expires_cuts_the_device_after_a_warning_but_not_out_of_a_call() 
 #[test]
 fn a_newer_token_is_warned_of_anew_and_one_with_little_left_at_once() {
     let mut board = Board::new();
-    let user = Party { id: UserId::new(), username: Username::parse("bob").unwrap() };
+    let user = party("bob");
     let (bob, fx) = board.join_as(&user, SessionId::new(), 30);
     assert!(matches!(fx.sends.last(), Some((_, Message::TokenExpiring { .. }))));
     let expires = board.now.mono + Duration::from_mins(5);
