@@ -51,9 +51,17 @@ async function createDatabase() {
   return { name, url: url.href };
 }
 
+/** A connection past the server, as an admin has it. */
+export async function openDatabase(url) {
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: PATIENCE });
+  // A connection that was ended fails its next query; between queries it is nobody's error.
+  client.on('error', () => {});
+  await client.connect();
+  return client;
+}
+
 async function administer(sql) {
-  const admin = new pg.Client({ connectionString: BASE_URL, connectionTimeoutMillis: PATIENCE });
-  await admin.connect();
+  const admin = await openDatabase(BASE_URL);
   try {
     await admin.query(sql);
   } finally {
@@ -133,7 +141,7 @@ export class Server {
   /** Why the process ended, when nobody had told it to. */
   #crash;
   #told;
-  #pool;
+  #admin;
   #secrets = new Set([SDP_MARK, STANDS_IN_EVERY_PASSWORD]);
   #hashing = Promise.resolve();
 
@@ -235,7 +243,7 @@ export class Server {
       if (this.#child) await this.stop();
     } finally {
       this.#child?.kill('SIGKILL');
-      await this.#pool?.end();
+      await (await this.#admin)?.end();
       await administer(`drop database if exists ${this.database.name} with (force)`);
       await rm(this.dir, { recursive: true, force: true });
     }
@@ -255,10 +263,8 @@ export class Server {
 
   /** Rows, as an admin reads them. */
   async query(sql, values) {
-    this.#pool ??= new pg.Pool({ connectionString: this.database.url, max: 2, connectionTimeoutMillis: PATIENCE })
-      // The pool's end does not wait for its connections, and dropping the database cuts one that is still there.
-      .on('connect', (client) => client.on('error', () => {}));
-    return (await this.#pool.query(sql, values)).rows;
+    this.#admin ??= openDatabase(this.database.url);
+    return (await (await this.#admin).query(sql, values)).rows;
   }
 
   /** The row of a call, once it has the given status (facts are written behind the signalling). */

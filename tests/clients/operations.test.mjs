@@ -7,9 +7,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import pg from 'pg';
 import { Cable } from './proxy.mjs';
-import { JWT_SECRET, ORIGIN, PATIENCE, Server, answer, candidate, establish, eventually, freePort, nobodyHears, offer, ring, run } from './harness.mjs';
+import { JWT_SECRET, ORIGIN, Server, answer, candidate, establish, eventually, freePort, nobodyHears, offer, openDatabase, ring, run } from './harness.mjs';
 
 /** A server for one test that reaches its database over a cable. */
 async function wired(t, env) {
@@ -35,8 +34,7 @@ const outage = (server) => eventually('/health to say that the database is down'
 describe('while PostgreSQL is slow', () => {
   /** Nothing can be written to `calls` until the returned function is called. */
   async function hold(t, server) {
-    const admin = new pg.Client({ connectionString: server.database.url, connectionTimeoutMillis: PATIENCE });
-    await admin.connect();
+    const admin = await openDatabase(server.database.url);
     let open = true;
     const release = async () => {
       if (open) await admin.end();
