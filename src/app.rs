@@ -39,7 +39,7 @@ pub(crate) struct Limits {
     pub(crate) logins: Limit,
     /// Everything else under `/api`.
     pub(crate) api: Limit,
-    /// Handshakes of Socket.IO; as many as requests under `/api`.
+    /// Handshakes of Socket.IO; ten times as many as requests under `/api`.
     pub(crate) handshakes: Limit,
 }
 
@@ -62,7 +62,7 @@ impl App {
         let limits = Limits {
             logins: Limit::per_minute(config.login_rate_per_minute)?,
             api: Limit::per_minute(config.api_rate_per_minute)?,
-            handshakes: Limit::per_minute(config.api_rate_per_minute)?,
+            handshakes: Limit::per_minute(config.api_rate_per_minute.saturating_mul(10))?,
         };
         let probe = Probe::new(pool.clone(), clock.clone());
         let (started, draining) = (clock.now(), AtomicBool::new(false));

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 /// Connections of the pool; the journal and the watch on revocations have one each of their own.
@@ -56,7 +56,7 @@ impl Service {
         pool::migrate(&url).await?;
         let pool = pool::connect(&url, POOL_SIZE).await?;
         let journal = Journal::new(config.journal_capacity);
-        let writer = Writer::start(journal.clone(), url, NodeId::new(), clock.now().wall).await?;
+        let writer = Writer::start(journal.clone(), url, NodeId::new()).await?;
 
         let config = Arc::new(config);
         let outbox = Arc::new(Outbox::default());
@@ -109,7 +109,8 @@ impl Service {
             tokio::time::sleep(FAREWELL.min(time / 4)).await;
         }
         // An Engine.IO close, not a Socket.IO disconnect: after it, the official client connects again by itself.
-        let _ = timeout_at(deadline, self.io.close()).await;
+        // Bounded: a client that does not read keeps it waiting until the connections are cut below.
+        let _ = timeout(FAREWELL.min(time / 4), self.io.close()).await;
         self.stop_serving.cancel();
         let _ = timeout_at(deadline, self.serving).await;
         self.background.iter().for_each(JoinHandle::abort);

@@ -21,6 +21,10 @@ pub(crate) struct ClientAddr(pub(crate) IpAddr);
 
 impl ClientAddr {
     /// What limits count: the address, or its /64, which is one customer.
+    pub(crate) fn is_loopback(&self) -> bool {
+        self.0.is_loopback()
+    }
+
     pub(crate) fn bucket(self) -> IpAddr {
         match self.0 {
             IpAddr::V4(_) => self.0,

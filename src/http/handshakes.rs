@@ -14,8 +14,8 @@ use std::time::Duration;
 /// For the body of a long-polling POST, at most 64 KiB.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
-/// A handshake costs memory before anybody has shown a token, so it counts as a request of its address, in a bucket of its
-/// own. While the server goes down it is refused in a way that lets the official client try again: elsewhere, or later.
+/// A handshake costs memory before anybody has shown a token, so an address may begin ten times as many sessions as it may
+/// make requests: enough for an office that comes back all at once. Loopback is a proxy that nobody has named. While the server goes down it is refused in a way that lets the official client try again: elsewhere, or later.
 pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Result<Response> {
     if !request.uri().path().starts_with("/socket.io") {
         return Ok(next.run(request).await);
@@ -26,7 +26,7 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: N
         if app.draining.load(Ordering::Relaxed) {
             return Err(Error::unavailable());
         }
-        if let Some(addr) = request.extensions().get::<ClientAddr>() {
+        if let Some(addr) = request.extensions().get::<ClientAddr>().filter(|addr| !addr.is_loopback()) {
             app.limits.handshakes.take(addr)?;
         }
     }

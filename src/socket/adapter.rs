@@ -43,22 +43,7 @@ impl Sockets {
         }
     }
 
-    /// An event that waited for a join to be decided. A second join among them is one too many.
-    pub(super) fn handle_waiting(
-        self: &Arc<Self>,
-        connection: &Arc<Connection>,
-        identity: Option<&Arc<Identity>>,
-        event: Inbound,
-    ) {
-        if event.event == "join" {
-            let error = Error::InvalidState("A join is under way already");
-            answer(connection, &event, Reply::Failed(error));
-        } else {
-            self.handle(connection, identity, event);
-        }
-    }
-
-    fn handle(
+    pub(super) fn handle(
         self: &Arc<Self>,
         connection: &Arc<Connection>,
         identity: Option<&Arc<Identity>>,
@@ -124,6 +109,9 @@ impl Known {
 pub(super) fn answer(connection: &Connection, event: &Inbound, reply: Reply) {
     if let Reply::Failed(error) = &reply {
         log_failure(connection, event, error);
+        if event.event == "join" {
+            connection.line.send(Item::JoinError(Failure::new(error)));
+        }
     }
     match (event.ack, reply) {
         (None, Reply::Failed(error)) => {

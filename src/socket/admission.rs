@@ -4,7 +4,7 @@ use super::Sockets;
 use super::adapter::{self, Reception};
 use super::connection::{Connection, Identity, Phase};
 use super::inbound::{Inbound, Join, JoinPresence};
-use super::outbound::{Failure, Reply};
+use super::outbound::Reply;
 use super::outbox::{Item, Line};
 use crate::auth::token::Claims;
 use crate::domain::ids::DeviceId;
@@ -18,6 +18,7 @@ use socketioxide::handler::{FromConnectParts, Value};
 use socketioxide::socket::{DisconnectReason, Socket};
 use std::convert::Infallible;
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -64,6 +65,11 @@ impl Admission {
         let Connecting(socket) = connecting;
         let tcp = socket.req_parts().extensions.get::<server::Connection>().cloned();
         let tcp = tcp.unwrap_or_else(server::Connection::detached);
+        if self.0.app.draining.load(Ordering::Relaxed) {
+            // Without an answer: after one, the official client would not come back by itself.
+            tcp.end_session(socket.id.as_str());
+            return Err(Refused(Error::unavailable()));
+        }
         if tcp.count_connect() > CONNECTS {
             return Err(refuse(&tcp, &socket, Error::RateLimited { retry_after: LAST_WORDS }));
         }
@@ -234,11 +240,21 @@ impl Sockets {
                         *phase = identity.map_or(Phase::Lobby, Phase::Joined);
                         return;
                     }
-                    Phase::Joining { waiting, .. } => waiting.remove(0),
+                    Phase::Joining { was, waiting } => {
+                        was.clone_from(&identity);
+                        waiting.remove(0)
+                    }
                     Phase::Lobby | Phase::Joined(_) | Phase::Closed => return,
                 }
             };
-            self.handle_waiting(connection, identity.as_ref(), event);
+            if event.event != "join" {
+                self.handle(connection, identity.as_ref(), event);
+            } else if let Err(error) = connection.may_join_again(self.app.clock.now()) {
+                adapter::answer(connection, &event, Reply::Failed(error));
+            } else {
+                // It goes on with what waits when it is done.
+                return self.begin_join(connection, identity, event);
+            }
         }
     }
 }
@@ -246,7 +262,6 @@ impl Sockets {
 fn refuse_join(connection: &Arc<Connection>, join: &Inbound, error: Error) {
     tracing::info!(device = %connection.device, code = error.code(), "join refused");
     let counts = is_clients_fault(&error);
-    connection.line.send(Item::JoinError(Failure::new(&error)));
     adapter::answer(connection, join, Reply::Failed(error));
     if counts && connection.line.count_refusal() >= REFUSALS {
         connection.line.send(Item::Cut("refused joins"));

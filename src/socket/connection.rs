@@ -7,7 +7,7 @@ use crate::domain::ids::DeviceId;
 use crate::domain::message::Party;
 use crate::domain::rate::{Gcra, Rate};
 use crate::domain::time::Moment;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -106,14 +106,19 @@ impl Connection {
         if event.event != "join" {
             return Sorted::Handle(was, event);
         }
-        let mut rejoins = self.rejoins.lock().unwrap_or_else(PoisonError::into_inner);
         if was.is_some()
-            && let Err(retry_after) = rejoins.take(&REJOINS, now)
+            && let Err(error) = self.may_join_again(now)
         {
-            return Sorted::Refuse(event, Error::RateLimited { retry_after });
+            return Sorted::Refuse(event, error);
         }
         *phase = Phase::Joining { was: was.clone(), waiting: Vec::new() };
         Sorted::Join { was, join: event }
+    }
+
+    /// Takes one out of the allowance of joins that follow another.
+    pub(super) fn may_join_again(&self, now: Moment) -> Result<()> {
+        let mut rejoins = self.rejoins.lock().unwrap_or_else(PoisonError::into_inner);
+        rejoins.take(&REJOINS, now).map_err(|retry_after| Error::RateLimited { retry_after })
     }
 
     /// A place for an answer that has to wait; given back when dropped.

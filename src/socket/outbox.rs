@@ -7,6 +7,7 @@
 use super::outbound::{self, Failure, Reply};
 use crate::domain::ids::DeviceId;
 use crate::domain::message::Message;
+use crate::domain::presence::OnlineUser;
 use crate::domain::switchboard::Cut;
 use crate::live::Sink;
 use crate::server;
@@ -47,6 +48,8 @@ impl Item {
     /// About what it holds in memory.
     fn size(&self) -> usize {
         let more = match self {
+            // A list that nobody else shares any more, perhaps.
+            Self::Message(Message::Joined { online, .. }) => online.users.len() * size_of::<OnlineUser>(),
             Self::Message(message) => message.media_size(),
             Self::Ack(..) | Self::EventError { .. } | Self::JoinError(_) => 128,
             Self::Pong | Self::Cut(_) => 0,
@@ -142,7 +145,10 @@ impl Line {
             return;
         }
         if matches!(item, Item::Message(Message::UsersUpdated(_))) {
-            queue.items.retain(|older| !matches!(older, Item::Message(Message::UsersUpdated(_))));
+            let replaced = |older: &Item| matches!(older, Item::Message(Message::UsersUpdated(_)));
+            let freed: usize = queue.items.iter().filter(|older| replaced(older)).map(Item::size).sum();
+            queue.bytes = queue.bytes.saturating_sub(freed);
+            queue.items.retain(|older| !replaced(older));
         }
         queue.bytes += item.size();
         // Nothing follows the end.

@@ -11,13 +11,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handshake_counts_as_a_request_of_its_address() {
-    let app = TestApp::with(|config| config.api_rate_per_minute = 3).await;
-    let handshake = async || app.get("/socket.io/?EIO=4&transport=polling").send().await;
-    for _ in 0..3 {
-        assert_eq!(handshake().await.status, 200);
+async fn an_address_begins_ten_times_as_many_sessions_as_it_makes_requests_and_no_more() {
+    let app = TestApp::with(|config| {
+        config.api_rate_per_minute = 1;
+        config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    let handshake = async |from: &str| {
+        app.get("/socket.io/?EIO=4&transport=polling").header("x-forwarded-for", from).send().await
+    };
+    for _ in 0..10 {
+        assert_eq!(handshake("203.0.113.7").await.status, 200);
     }
-    let refused = handshake().await;
+    assert_eq!(handshake("203.0.113.8").await.status, 200);
+    let refused = handshake("203.0.113.7").await;
     assert_eq!(refused.outcome(), (429, "rate_limited".into()));
     assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
 }

@@ -28,17 +28,12 @@ pub(super) async fn lock_ownership(
     }
 }
 
-pub(super) async fn close_left_live(
-    connection: &mut PgConnection,
-    node: NodeId,
-    before: Option<DateTime<Utc>>,
-) -> Result<u64, sqlx::Error> {
+pub(super) async fn close_left_live(connection: &mut PgConnection, node: NodeId) -> Result<u64, sqlx::Error> {
     let closed = sqlx::query!(
         "update calls
          set status = 'failed', end_reason = 'server_restart', ended_at = greatest(now(), started_at, answered_at)
-         where ended_at is null and node_id <> $1 and ($2::timestamptz is null or started_at < $2)",
-        Uuid::from(node),
-        before
+         where ended_at is null and node_id <> $1",
+        Uuid::from(node)
     )
     .execute(connection)
     .await?;

@@ -5,7 +5,6 @@ use super::{Batch, Journal};
 use crate::domain::ids::NodeId;
 use crate::error::Error;
 use crate::store::is_away;
-use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
@@ -20,7 +19,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
 /// How long a new process waits for a dead one's connection to be noticed.
 const OWNERSHIP_WAIT: Duration = Duration::from_secs(3);
-/// How often a server that does not own the history tries to.
+/// How often a server makes sure that it owns the history, or tries to.
 const OWNERSHIP_RETRY: Duration = Duration::from_secs(10);
 
 /// Writes the journal, on a connection of its own.
@@ -29,7 +28,6 @@ pub(crate) struct Writer {
     url: SecretString,
     node: NodeId,
     connection: Option<PgConnection>,
-    started: DateTime<Utc>,
     /// Holds the lock on the history, on this connection.
     owns: bool,
     /// Held it once: what is live since then is this process's own.
@@ -38,18 +36,13 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Connects, takes over the history, and closes the rows that a dead process left live.
-    pub(crate) async fn start(
-        journal: Journal,
-        url: SecretString,
-        node: NodeId,
-        started: DateTime<Utc>,
-    ) -> Result<Self, Error> {
+    pub(crate) async fn start(journal: Journal, url: SecretString, node: NodeId) -> Result<Self, Error> {
         let (owns, has_owned) = (false, false);
-        let mut writer = Self { journal, url, node, connection: None, started, owns, has_owned };
+        let mut writer = Self { journal, url, node, connection: None, owns, has_owned };
         let mut connection = writer.connect().await?;
         writer.owns = limited(lock_ownership(&mut connection, OWNERSHIP_WAIT)).await?;
         if writer.owns {
-            writer.own_history(&mut connection, None).await?;
+            writer.own_history(&mut connection).await?;
         } else {
             tracing::warn!(
                 "another server writes history into this database; calls it leaves live stay open for now"
@@ -70,7 +63,7 @@ impl Writer {
                 tokio::select! {
                     () = self.journal.0.work.notified() => {}
                     () = stop.cancelled() => {}
-                    () = tokio::time::sleep(OWNERSHIP_RETRY), if !self.owns => self.ask_for_ownership().await,
+                    () = tokio::time::sleep(OWNERSHIP_RETRY) => self.tend_ownership().await,
                 }
                 continue;
             }
@@ -83,13 +76,31 @@ impl Writer {
         }
     }
 
-    /// Between two batches.
-    async fn ask_for_ownership(&mut self) {
-        let Some(mut connection) = self.connection.take() else { return };
-        match self.try_to_own(&mut connection).await {
-            Ok(()) => self.connection = Some(connection),
-            Err(error) => tracing::debug!(%error, "the history cannot be taken over"),
+    /// Now and then, when there is nothing to write: a lock is held only as long as its connection.
+    async fn tend_ownership(&mut self) {
+        if let Err(error) = self.keep_or_get_ownership().await {
+            (self.connection, self.owns) = (None, false);
+            tracing::debug!(%error, "the history is not owned");
         }
+    }
+
+    async fn keep_or_get_ownership(&mut self) -> sqlx::Result<()> {
+        let mut connection = self.take_connection().await?;
+        if self.owns {
+            limited(connection.ping()).await?;
+        } else {
+            self.try_to_own(&mut connection).await?;
+        }
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    async fn take_connection(&mut self) -> sqlx::Result<PgConnection> {
+        if let Some(connection) = self.connection.take() {
+            return Ok(connection);
+        }
+        self.owns = false;
+        self.connect().await
     }
 
     /// Tries until the batch is written.
@@ -106,15 +117,14 @@ impl Writer {
 
     /// One attempt. A row that the database refuses for what it is gets written alone, or dropped with a loud word.
     async fn write(&mut self, batch: &Batch) -> Result<(), sqlx::Error> {
-        let mut connection = if let Some(connection) = self.connection.take() {
-            connection
-        } else {
-            let connection = self.connect().await?;
-            self.owns = false;
-            connection
-        };
+        let mut connection = self.take_connection().await?;
         if !self.owns {
-            self.try_to_own(&mut connection).await?;
+            match self.try_to_own(&mut connection).await {
+                Err(error) if is_away(&error) => return Err(error),
+                // Whose history it is can wait; what happened must be written.
+                Err(error) => tracing::warn!(%error, "cannot close what a dead server left live"),
+                Ok(()) => {}
+            }
         }
         match limited(insert_calls(&mut connection, &batch.rows, self.node)).await {
             Err(error) if is_the_rows_fault(&error) => {
@@ -150,13 +160,9 @@ impl Writer {
         limited(PgConnection::connect_with(&options)).await
     }
 
-    /// Takes over the history, or learns that another server has it: then only its own rows are this one's business.
-    async fn own_history(
-        &mut self,
-        connection: &mut PgConnection,
-        before: Option<DateTime<Utc>>,
-    ) -> sqlx::Result<()> {
-        let closed = limited(close_left_live(connection, self.node, before)).await?;
+    /// Closes what a dead server left live.
+    async fn own_history(&mut self, connection: &mut PgConnection) -> sqlx::Result<()> {
+        let closed = limited(close_left_live(connection, self.node)).await?;
         if closed > 0 {
             tracing::warn!(calls = closed, "closed calls that a dead server left live");
         }
@@ -164,11 +170,13 @@ impl Writer {
         Ok(())
     }
 
-    /// Tries for the lock again while another server has it. The rows that one leaves live are older than this process.
+    /// Tries for the lock again: another server had it, or a connection that was lost.
     async fn try_to_own(&mut self, connection: &mut PgConnection) -> sqlx::Result<()> {
-        self.owns = limited(lock_ownership(connection, Duration::ZERO)).await?;
-        if self.owns && !self.has_owned {
-            self.own_history(connection, Some(self.started)).await?;
+        if limited(lock_ownership(connection, Duration::ZERO)).await? {
+            if !self.has_owned {
+                self.own_history(connection).await?;
+            }
+            self.owns = true;
         }
         Ok(())
     }
