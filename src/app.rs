@@ -27,7 +27,7 @@ pub(crate) struct App {
     pub(crate) accounts: Accounts,
     pub(crate) live: Arc<Live>,
     pub(crate) limits: Limits,
-    pub(crate) probe: Probe,
+    pub(crate) probe: Arc<Probe>,
     pub(crate) started: Moment,
     /// Set at shutdown: the server wants no new work.
     pub(crate) draining: AtomicBool,
@@ -89,6 +89,7 @@ impl App {
     async fn each_minute(&self) {
         loop {
             self.clock.sleep(Duration::from_mins(1)).await;
+            self.log_vitals();
             self.limits.logins.prune();
             self.limits.api.prune();
             self.limits.handshakes.prune();
@@ -97,6 +98,21 @@ impl App {
             // A connection that died without a word tells no revocations, and no loss either.
             report(self.sessions.recheck().await, "sessions could not be checked again");
         }
+    }
+
+    /// What grows when something goes wrong, for whoever reads the log of a server afterwards.
+    fn log_vitals(&self) {
+        let lag = self.live.history_lag();
+        tracing::info!(
+            tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks(),
+            devices = self.live.devices().len(),
+            users = self.live.active_users(),
+            calls = self.live.active_calls(),
+            journal_rows = lag.rows,
+            journal_bytes = lag.bytes,
+            journal_age_ms = lag.age.as_millis(),
+            "vitals"
+        );
     }
 
     async fn each_hour(&self) {

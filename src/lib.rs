@@ -20,7 +20,11 @@ pub mod config;
 pub mod database;
 mod domain;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod http;
+#[cfg(test)]
+mod instructions;
 mod live;
 pub mod server;
 pub mod service;

@@ -18,6 +18,11 @@ use video_call_server::server::shutdown_signal;
 use video_call_server::service::{Service, StartError};
 use video_call_server::telemetry::{self, Output};
 
+/// Its background threads give back to the system what a crowd of clients has left behind; the system's own allocator keeps it.
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     match start() {
         Ok(()) => ExitCode::SUCCESS,

@@ -22,6 +22,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
+use tower::Layer;
 
 /// Connections of the pool; the journal and the watch on revocations have one each of their own.
 const POOL_SIZE: u32 = 10;
@@ -66,16 +67,12 @@ impl Service {
         let app = App::new(Arc::clone(&config), clock, pool, Arc::clone(&live))?;
         let sockets = Sockets::new(Arc::clone(&app), outbox);
         let (layer, io) = sockets.layer();
-        let router = http::wrap(http::router(Arc::clone(&app)).layer(layer), &app);
+        let service = http::wrap(layer.layer(http::router(Arc::clone(&app))), &app);
 
         let (stop_serving, stop_writing) = (CancellationToken::new(), CancellationToken::new());
-        let limits = Limits {
-            exempt: config.trusted_proxies.clone(),
-            session_life: config.ping_interval + config.ping_timeout,
-            ..Limits::default()
-        };
+        let limits = limits(&config);
         let drain = config.shutdown_timeout / DRAIN_SHARE;
-        let serving = tokio::spawn(server::serve(listener, router, limits, stop_serving.clone(), drain));
+        let serving = tokio::spawn(server::serve(listener, service, limits, stop_serving.clone(), drain));
         let writing = tokio::spawn(writer.run(stop_writing.clone()));
         let background = vec![
             tokio::spawn(Arc::clone(&app).upkeep()),
@@ -124,6 +121,13 @@ impl Service {
         let _ = timeout_at(deadline, self.app.pool.close()).await;
         tracing::info!("stopped");
     }
+}
+
+/// A client that takes nothing is gone no later than one that says nothing: its end waits for what it does not take.
+fn limits(config: &Config) -> Limits {
+    let session_life = config.ping_interval + config.ping_timeout;
+    let user_timeout = Limits::default().user_timeout.min(session_life);
+    Limits { exempt: config.trusted_proxies.clone(), session_life, user_timeout, ..Limits::default() }
 }
 
 /// The allowance of one user: a third of a minute's worth at once.

@@ -114,6 +114,8 @@ impl Accounts {
     }
 
     async fn authenticate(&self, credentials: Credentials) -> Result<Account> {
+        // Else a flood of logins would queue for the database, only to find that there is no place to hash in.
+        self.passwords.expect_room()?;
         let Credentials { username, password } = credentials;
         let mut account = self.account_named(&username).await?;
         if account.is_none() && self.registration == Registration::OnLogin {
@@ -140,6 +142,7 @@ impl Accounts {
     }
 
     async fn is_password_of(&self, caller: &Claims, password: Candidate) -> Result<()> {
+        self.passwords.expect_room()?;
         let account = users::account_named(&self.pool, &caller.username).await?;
         let stored = account.filter(|account| account.user.id == caller.user).map(|a| a.password_hash);
         let matches = self.passwords.verify(password, stored).await?.matches;

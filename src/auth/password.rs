@@ -7,7 +7,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::Semaphore;
+use std::thread;
+use std::time::Duration;
+use tokio::sync::{Semaphore, oneshot};
 use unicode_normalization::UnicodeNormalization;
 
 const MIN_CHARS: usize = 8;
@@ -16,7 +18,12 @@ const MEMORY_KIB: u32 = 19_456;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 const OUTPUT_BYTES: usize = 32;
-/// How many may wait for each core: less than a second's work.
+/// Against 0 for everything else: one tenth of what both want (Linux weighs 110 against 1024).
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 10;
+/// How long one may wait.
+const QUEUE_TIME: Duration = Duration::from_secs(2);
+/// How many may wait for each core: a second's work where nothing else wants the core.
 const QUEUE_PER_CORE: usize = 32;
 
 /// A password somebody may choose: 8 to 128 characters in NFC, without U+0000.
@@ -141,6 +148,11 @@ impl Passwords {
         })
     }
 
+    /// Refuses at once what would be refused for want of a place, before anything is done for it.
+    pub(crate) fn expect_room(&self) -> Result<()> {
+        if self.admitted.available_permits() == 0 { Err(Error::unavailable()) } else { Ok(()) }
+    }
+
     /// The PHC string to store.
     pub(crate) async fn hash(&self, password: Password) -> Result<SecretString> {
         self.run(move |workshop| workshop.hash(&password.0)).await
@@ -160,13 +172,32 @@ impl Passwords {
             tracing::debug!("too many passwords wait to be hashed");
             Error::unavailable()
         })?;
-        let running = self.running.clone().acquire_owned().await.map_err(Error::internal)?;
+        // Whoever waits longer has had an answer by then: a request that is late is `unavailable` after 2.5 s.
+        let running = tokio::time::timeout(QUEUE_TIME, self.running.clone().acquire_owned()).await;
+        let running = running.map_err(|_| Error::unavailable())?.map_err(Error::internal)?;
         let workshop = self.workshop.clone();
-        let task = tokio::task::spawn_blocking(move || {
+        let (answer, answered) = oneshot::channel();
+        // A thread costs a thousandth of the hash it is made for, and takes its priority with it when it ends.
+        let hasher = thread::Builder::new().name("hasher".into()).spawn(move || {
             let _places = (admitted, running);
-            work(&workshop)
+            give_way();
+            // Whoever has left wants no answer.
+            let _ = answer.send(work(&workshop));
         });
-        task.await.map_err(Error::internal)?
+        if let Err(error) = hasher {
+            tracing::warn!(%error, "no thread for a password");
+            return Err(Error::unavailable());
+        }
+        answered.await.map_err(Error::internal)?
+    }
+}
+
+/// Lets every thread of ordinary priority go first: under a flood of logins the rest of the server keeps nine tenths of a
+/// processor that both want, and a processor that nobody else wants is the hasher's whole.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS) {
+        tracing::debug!(%error, "passwords are hashed at ordinary priority");
     }
 }
 
@@ -334,7 +365,9 @@ mod tests {
         let work = || passwords.verify(candidate("x"), None);
         let waiting: Vec<_> = (0..33).map(|_| Box::pin(work())).collect();
         let mut waiting = futures_util::future::join_all(waiting);
+        assert!(passwords.expect_room().is_ok());
         assert!(futures_util::poll!(&mut waiting).is_pending());
+        assert_eq!(passwords.expect_room().unwrap_err().code(), "unavailable");
         assert_eq!(work().await.unwrap_err().code(), "unavailable");
         drop(waiting);
         // At most the one that had begun is still there.

@@ -70,6 +70,7 @@ struct Verified {
 }
 
 struct Seen {
+    user: UserId,
     /// `None`: something was missed since, ask again.
     at: Option<Moment>,
     /// When the newest token of the session seen here expires; nothing needs the entry after that.
@@ -105,7 +106,7 @@ impl Sessions {
         if !store::sessions::open(&self.pool, account, &new).await? {
             return Ok(None);
         }
-        self.remember(session, now.wall + self.tokens.ttl(), now, revocations);
+        self.remember((session, account.user.id), now.wall + self.tokens.ttl(), now, revocations);
         let refresh = RefreshToken { session, generation: 1 };
         self.grant(account.user.id, &account.user.username, refresh, now).map(Some)
     }
@@ -119,7 +120,7 @@ impl Sessions {
         let expires_at = now.wall + self.refresh_ttl;
         match store::sessions::refresh(&self.pool, session, generation, now.wall, expires_at).await? {
             Refreshed::Live { user, username, generation } => {
-                self.remember(session, now.wall + self.tokens.ttl(), now, revocations);
+                self.remember((session, user), now.wall + self.tokens.ttl(), now, revocations);
                 self.grant(user, &username, RefreshToken { session, generation }, now)
             }
             Refreshed::Reused => {
@@ -145,6 +146,10 @@ impl Sessions {
         let (known, revocations) = {
             let verified = self.verified();
             let seen = verified.sessions.get(&claims.session);
+            if seen.is_some_and(|seen| seen.user != claims.user) {
+                // A token that mixes two users' claims ends neither's session.
+                return Err(Error::SessionRevoked);
+            }
             let is_away = verified.away_at.is_some_and(|at| now.since(at) < AWAY);
             if seen.is_some_and(|seen| is_away || seen.is_fresh(now)) {
                 return Ok(());
@@ -153,7 +158,7 @@ impl Sessions {
         };
         match store::sessions::is_live(&self.pool, claims.session, claims.user).await {
             Ok(true) => {
-                self.remember(claims.session, claims.expires_at, now, revocations);
+                self.remember((claims.session, claims.user), claims.expires_at, now, revocations);
                 Ok(())
             }
             Ok(false) => {
@@ -213,10 +218,8 @@ impl Sessions {
         let mut notices = EndedSessions::listen(&self.pool).await?;
         self.recheck().await?;
         loop {
-            match notices.next().await? {
-                Some(session) => self.end(session),
-                None => self.recheck().await?,
-            }
+            let session = notices.next().await?;
+            self.end(session);
         }
     }
 
@@ -254,12 +257,18 @@ impl Sessions {
         Ok(Grant { token, refresh_token: self.refresh_keys.seal(refresh), expires_in: self.tokens.ttl() })
     }
 
-    fn remember(&self, session: SessionId, until: DateTime<Utc>, now: Moment, revocations: u64) {
+    fn remember(
+        &self,
+        (session, user): (SessionId, UserId),
+        until: DateTime<Utc>,
+        now: Moment,
+        revocations: u64,
+    ) {
         let mut verified = self.verified();
         verified.away_at = None;
         let room = verified.sessions.len() < REMEMBERED || verified.sessions.contains_key(&session);
         if room && verified.revocations == revocations {
-            let seen = verified.sessions.entry(session).or_insert(Seen { at: None, until });
+            let seen = verified.sessions.entry(session).or_insert(Seen { user, at: None, until });
             seen.at = Some(now);
             seen.until = seen.until.max(until);
         }
@@ -302,7 +311,8 @@ mod tests {
 
     fn remember(sessions: &Sessions, claims: &Claims) {
         let revocations = sessions.verified().revocations;
-        sessions.remember(claims.session, claims.expires_at, sessions.clock.now(), revocations);
+        let session = (claims.session, claims.user);
+        sessions.remember(session, claims.expires_at, sessions.clock.now(), revocations);
     }
 
     async fn code(sessions: &Sessions, claims: &Claims) -> &'static str {
@@ -319,6 +329,16 @@ mod tests {
         clock.advance(Duration::from_mins(10));
         assert_eq!(code(&sessions, &claims).await, "live");
         assert!(sessions.verified().away_at.is_some(), "the database was asked");
+    }
+
+    #[tokio::test]
+    async fn a_verified_session_is_its_own_users_alone() {
+        let clock = clock();
+        let (sessions, bob) = (sessions(&clock), claims(&clock));
+        remember(&sessions, &bob);
+        let ann = Claims { user: UserId::new(), ..bob.clone() };
+        assert_eq!(code(&sessions, &ann).await, "session_revoked");
+        assert_eq!(code(&sessions, &bob).await, "live");
     }
 
     #[tokio::test]
@@ -339,7 +359,7 @@ mod tests {
         let before = sessions.verified().revocations;
         sessions.end(claims.session);
         assert_eq!(code(&sessions, &claims).await, "unavailable");
-        sessions.remember(claims.session, claims.expires_at, clock.now(), before);
+        sessions.remember((claims.session, claims.user), claims.expires_at, clock.now(), before);
         assert_eq!(code(&sessions, &claims).await, "unavailable");
     }
 

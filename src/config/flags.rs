@@ -24,6 +24,9 @@ pub struct Flags {
     /// Reverse proxies whose `X-Forwarded-For` is believed: addresses or networks, comma-separated [default: none]
     #[arg(long, env, value_name = "NETWORKS", help_heading = "Server")]
     pub(super) trusted_proxies: Option<OsString>,
+    /// The built reference client, served at `/` [default: web/dist]
+    #[arg(long, env, value_name = "PATH", help_heading = "Server")]
+    pub(super) web_root: Option<OsString>,
     /// How long a shutdown may take [default: 20s]
     #[arg(long, env, value_name = "DURATION", help_heading = "Server")]
     pub(super) shutdown_timeout: Option<OsString>,

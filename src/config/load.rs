@@ -37,6 +37,9 @@ impl Draft {
         if let Some(path) = flags.data_dir.filter(|path| !path.is_empty()) {
             config.data_dir = PathBuf::from(path);
         }
+        if let Some(path) = flags.web_root.filter(|path| !path.is_empty()) {
+            config.web_root = PathBuf::from(path);
+        }
         set(&mut config.journal_capacity, "JOURNAL_CAPACITY", flags.journal_capacity, parse::capacity)?;
         set_exactly(&mut jwt_secret, "JWT_SECRET", flags.jwt_secret, |raw| parse::secret(raw).map(Some))?;
         let previous = &mut config.jwt_previous_secrets;

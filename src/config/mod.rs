@@ -90,6 +90,8 @@ pub struct Config {
     pub turn_secret: Option<SecretString>,
     /// `TURN_TTL`
     pub turn_ttl: Duration,
+    /// `WEB_ROOT`: the built reference client
+    pub web_root: PathBuf,
     /// `JOURNAL_CAPACITY`: history facts that may wait for Postgres
     pub journal_capacity: usize,
     /// `LOG_FORMAT`
@@ -132,6 +134,7 @@ impl Config {
             ice_turn_urls: Vec::new(),
             turn_secret: None,
             turn_ttl: Duration::from_hours(1),
+            web_root: "web/dist".into(),
             journal_capacity: 100_000,
             log_format,
             log_filter: "info".into(),

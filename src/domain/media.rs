@@ -1,5 +1,6 @@
 //! What two browsers tell each other through us: descriptions and candidates, checked for shape and size and passed on as they came.
 
+use super::readable::is_readable;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -82,17 +83,25 @@ impl Description {
         if raw.get().len() > SDP_LIMIT + SDP_LIMIT / 4 {
             return Err(BadMedia::TooLarge);
         }
-        Ok(Self(raw.to_owned().into()))
+        relayed(raw, BadMedia::NotADescription).map(Self)
     }
+}
+
+/// What goes to the peer as it came, so that all of it must be good, and not only what is looked at here.
+fn relayed(raw: &RawValue, unreadable: BadMedia) -> Result<Arc<RawValue>, BadMedia> {
+    if raw.get().contains("\\u0000") {
+        return Err(BadMedia::Nul);
+    }
+    if !is_readable(raw) {
+        return Err(unreadable);
+    }
+    Ok(raw.to_owned().into())
 }
 
 fn check_sdp(sdp: &RawValue) -> Result<(), BadMedia> {
     let text = sdp.get();
     if !text.starts_with('"') {
         return Err(BadMedia::NotADescription);
-    }
-    if text.contains("\\u0000") {
-        return Err(BadMedia::Nul);
     }
     // Escapes only make the text longer: decode only what could be too long.
     if text.len() > SDP_LIMIT {
@@ -123,6 +132,7 @@ pub(crate) struct Candidate(Arc<RawValue>);
 
 #[derive(Deserialize)]
 struct CandidateShape<'a> {
+    #[expect(dead_code, reason = "it is only parsed")]
     #[serde(borrow)]
     candidate: Cow<'a, str>,
 }
@@ -134,13 +144,10 @@ impl Candidate {
             return Err(BadMedia::TooLarge);
         }
         if raw.get() != "null" {
-            let shape: CandidateShape =
+            let _shape: CandidateShape =
                 serde_json::from_str(raw.get()).map_err(|_| BadMedia::NotACandidate)?;
-            if shape.candidate.contains('\0') {
-                return Err(BadMedia::Nul);
-            }
         }
-        Ok(Self(raw.to_owned().into()))
+        relayed(raw, BadMedia::NotACandidate).map(Self)
     }
 }
 
@@ -211,6 +218,19 @@ mod tests {
         assert!(offer(&sized("x", SDP_LIMIT)).is_ok());
         assert_eq!(offer(&sized("x", SDP_LIMIT + 1)), Err(BadMedia::TooLarge));
         assert!(offer(&sized(r"aaaaaaaaaaaaaaaaaaaaaa\r\n", SDP_LIMIT / 24)).is_ok(), "escapes do not count");
+    }
+
+    #[test]
+    fn nothing_is_passed_on_that_only_some_readers_can_read() {
+        for more in [r#""\ud800""#, "1e999", &format!("{}{}", "[".repeat(500), "]".repeat(500))] {
+            let description = format!(r#"{{"type":"offer","sdp":"v=0","more":{more}}}"#);
+            assert_eq!(offer(&description), Err(BadMedia::NotADescription), "{more}");
+            let candidate = format!(r#"{{"candidate":"","more":{more}}}"#);
+            assert_eq!(Candidate::parse(&raw(&candidate)), Err(BadMedia::NotACandidate), "{more}");
+        }
+        assert_eq!(offer(r#"{"type":"offer","sdp":"v=0\ud800"}"#), Err(BadMedia::NotADescription));
+        assert_eq!(offer(r#"{"type":"offer","sdp":"v=0","more":"\u0000"}"#), Err(BadMedia::Nul));
+        assert_eq!(Candidate::parse(&raw(r#"{"candidate":"","sdpMid":"\u0000"}"#)), Err(BadMedia::Nul));
     }
 
     #[test]

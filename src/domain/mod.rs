@@ -2,12 +2,13 @@
 
 pub(crate) mod call;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 pub(crate) mod ids;
 pub(crate) mod media;
 pub(crate) mod message;
 pub(crate) mod presence;
 pub(crate) mod rate;
+mod readable;
 pub(crate) mod switchboard;
 pub(crate) mod time;
 pub(crate) mod username;

@@ -7,6 +7,7 @@ use crate::domain::call::CallStatus;
 use crate::domain::ids::{CallId, UserId};
 use crate::error::{Error, Result};
 use crate::store::calls::{self, Filter, HistoryRow, Position, Side};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -83,9 +84,10 @@ async fn list(
 async fn show(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<CallBody>> {
     let unknown = || Error::NotFound("There is no such call");
+    let Path(id) = id.map_err(|_| unknown())?;
     let id = Uuid::try_parse(&id).map_err(|_| unknown())?;
     let call = calls::find(&app.pool, caller.user, id.into()).await?.ok_or_else(unknown)?;
     Ok(Json(call.into()))

@@ -61,7 +61,7 @@ impl<S: Sync> FromRequestParts<S> for Visitor {
 
 /// The rightmost hop of `X-Forwarded-For` that is not one of our own proxies. What stands left of it, its sender may
 /// have made up; and a peer that is no proxy of ours may have made up all of it.
-fn client_of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+pub(crate) fn client_of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |ip: &IpAddr| trusted.iter().any(|net| net.contains(ip));
     let mut client = peer.to_canonical();
     let lines = headers.get_all("x-forwarded-for").iter().rev();

@@ -1,5 +1,6 @@
 //! What handlers take: a body, a query, a caller, each parsed or refused before the handler runs.
 
+use super::deadline::Deadline;
 use crate::app::App;
 use crate::auth::token::Claims;
 use crate::error::{Error, FieldError, Result};
@@ -16,6 +17,7 @@ use validator::{Validate, ValidationErrors};
 
 /// Bodies above this are refused.
 pub(crate) const BODY_LIMIT: usize = 16 * 1024;
+const TOO_LARGE: Error = Error::PayloadTooLarge("The body is larger than 16 KiB");
 
 /// A JSON object that follows its rules.
 pub(crate) struct JsonBody<T>(pub(crate) T);
@@ -33,9 +35,18 @@ impl<S: Send + Sync, T: DeserializeOwned + Validate> FromRequest<S> for JsonBody
         if !is_json(request.headers()) {
             return Err(Error::UnsupportedMediaType);
         }
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
+        if announces_too_much(request.headers()) {
+            return Err(TOO_LARGE);
+        }
+        let deadline = request.extensions().get::<Deadline>().cloned();
+        let body = Bytes::from_request(request, state);
+        let body = match deadline {
+            Some(deadline) => deadline.excluding(body).await,
+            None => body.await,
+        };
+        let bytes = body.map_err(|rejection| {
             if rejection.into_response().status() == StatusCode::PAYLOAD_TOO_LARGE {
-                Error::PayloadTooLarge("The body is larger than 16 KiB")
+                TOO_LARGE
             } else {
                 Error::InvalidJson
             }
@@ -61,6 +72,12 @@ impl FromRequestParts<Arc<App>> for Caller {
             bearer(&parts.headers).ok_or(Error::Unauthorized("Send your token as Authorization: Bearer"))?;
         app.sessions.authenticate(token).await.map(Self)
     }
+}
+
+/// Whether there is no need to wait for the body to know that it is too large.
+fn announces_too_much(headers: &HeaderMap) -> bool {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    length.is_some_and(|length: usize| length > BODY_LIMIT)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

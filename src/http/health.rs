@@ -12,13 +12,24 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::Mutex;
+use tokio::sync::watch;
+use tokio::time::timeout;
 
+/// How long what `/health` says of the process's memory is good for: the kernel adds up every mapping to tell.
+const MEMORY_AGE: Duration = Duration::from_secs(1);
 /// How long a probe may take before the database counts as down, and how long its result is good for.
 const PROBE_TIME: Duration = Duration::from_secs(1);
+/// How long to wait for a probe that takes all its time.
+const ITS_TIME: Duration = Duration::from_millis(1250);
+/// From this age on a result is renewed in the background, so that whoever asks steadily never waits for the database.
+const RENEWAL_AGE: Duration = Duration::from_millis(500);
+/// How long `/health` waits for a newer result than it has: under load the database is slow to say that it is well.
+const GLANCE: Duration = Duration::from_millis(20);
+/// Up to this age a result will do where a newer one takes longer than a glance.
+const STALE: Duration = Duration::from_secs(3);
 
 pub(crate) fn router() -> Router<Arc<App>> {
     Router::new()
@@ -27,11 +38,14 @@ pub(crate) fn router() -> Router<Arc<App>> {
         .route("/health/ready", get(ready))
 }
 
-/// Asks the database how it is, at most once a second however many want to know.
+/// Asks the database how it is, at most twice a second, and the kernel what memory we take, at most once, however many
+/// want to know.
 pub(crate) struct Probe {
     pool: Pool,
     clock: Clock,
-    last: Mutex<Option<(Moment, Condition)>>,
+    last: watch::Sender<Option<(Moment, Condition)>>,
+    is_asking: AtomicBool,
+    memory: Mutex<Option<(Moment, Option<Memory>)>>,
 }
 
 #[derive(Serialize)]
@@ -50,7 +64,7 @@ struct HealthBody {
 }
 
 /// In bytes.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Memory {
     rss: u64,
@@ -67,13 +81,13 @@ struct Plain {
 }
 
 async fn show(State(app): State<Arc<App>>) -> Json<HealthBody> {
-    let up = app.probe.condition().await != Condition::Down;
+    let up = app.probe.condition(GLANCE).await != Condition::Down;
     let now = app.clock.now();
     Json(HealthBody {
         status: if up { "OK" } else { "DEGRADED" },
         timestamp: Timestamp(now.wall),
         uptime: now.since(app.started).as_secs_f64(),
-        memory: Memory::read(),
+        memory: app.probe.memory(now),
         active_users: app.live.active_users(),
         active_calls: app.live.active_calls(),
         database: if up { "up" } else { "down" },
@@ -82,7 +96,7 @@ async fn show(State(app): State<Arc<App>>) -> Json<HealthBody> {
 }
 
 async fn ready(State(app): State<Arc<App>>) -> Response {
-    let reason = match app.probe.condition().await {
+    let reason = match app.probe.condition(ITS_TIME).await {
         _ if app.draining.load(Ordering::Relaxed) => "draining",
         Condition::Down => "database down",
         Condition::Behind => "migrations pending",
@@ -93,23 +107,52 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
 }
 
 impl Probe {
-    pub(crate) fn new(pool: Pool, clock: Clock) -> Self {
-        Self { pool, clock, last: Mutex::default() }
+    pub(crate) fn new(pool: Pool, clock: Clock) -> Arc<Self> {
+        let (last, is_asking, memory) = (watch::Sender::default(), AtomicBool::new(false), Mutex::default());
+        Arc::new(Self { pool, clock, last, is_asking, memory })
     }
 
-    async fn condition(&self) -> Condition {
-        // Those who come during a probe wait for its result.
-        let mut last = self.last.lock().await;
-        let now = self.clock.now();
-        if let Some((at, condition)) = *last
-            && now.since(at) < PROBE_TIME
+    /// How the database is, or was a moment ago where that takes longer than `patience` to find out.
+    async fn condition(self: &Arc<Self>, patience: Duration) -> Condition {
+        let known = *self.last.borrow();
+        let age = known.map(|(at, _)| self.clock.now().since(at));
+        if let Some((_, condition)) = known
+            && age.is_some_and(|age| age < PROBE_TIME)
         {
+            if age.is_some_and(|age| age >= RENEWAL_AGE) {
+                self.ask();
+            }
             return condition;
         }
-        let condition =
-            tokio::time::timeout(PROBE_TIME, store::probe(&self.pool)).await.unwrap_or(Condition::Down);
-        *last = Some((self.clock.now(), condition));
-        condition
+        let mut answers = self.last.subscribe();
+        self.ask();
+        let recent = known.filter(|_| age.is_some_and(|age| age < STALE));
+        let patience = if recent.is_some() { patience } else { ITS_TIME };
+        let answered = timeout(patience, answers.changed()).await;
+        let latest = if matches!(answered, Ok(Ok(()))) { *answers.borrow() } else { recent };
+        latest.map_or(Condition::Down, |(_, condition)| condition)
+    }
+
+    fn memory(&self, now: Moment) -> Option<Memory> {
+        let mut last = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        match *last {
+            Some((at, memory)) if now.since(at) < MEMORY_AGE => memory,
+            _ => last.insert((now, Memory::read())).1,
+        }
+    }
+
+    /// Asks the database, unless it is being asked already.
+    fn ask(self: &Arc<Self>) {
+        if self.is_asking.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let probe = Arc::clone(self);
+        tokio::spawn(async move {
+            let condition = timeout(PROBE_TIME, store::probe(&probe.pool)).await.unwrap_or(Condition::Down);
+            // In this order: whoever begins to wait after the answer asks anew.
+            probe.is_asking.store(false, Ordering::Release);
+            probe.last.send_replace(Some((probe.clock.now(), condition)));
+        });
     }
 }
 
@@ -134,6 +177,50 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chrono::DateTime;
+
+    #[tokio::test]
+    async fn a_slow_database_is_as_it_was_a_moment_ago_until_it_has_answered() {
+        let clock = Clock::held(DateTime::UNIX_EPOCH);
+        // It takes 50 ms to find out that nobody is there.
+        let probe = Probe::new(store::nowhere(), clock.clone());
+        probe.last.send_replace(Some((clock.now(), Condition::Ready)));
+        clock.advance(PROBE_TIME);
+        assert_eq!(probe.condition(Duration::ZERO).await, Condition::Ready);
+        assert_eq!(probe.condition(ITS_TIME).await, Condition::Down);
+        assert_eq!(probe.condition(Duration::ZERO).await, Condition::Down);
+    }
+
+    #[tokio::test]
+    async fn a_result_is_renewed_in_the_background_before_anybody_has_to_wait_for_it() {
+        let clock = Clock::held(DateTime::UNIX_EPOCH);
+        let probe = Probe::new(store::nowhere(), clock.clone());
+        probe.last.send_replace(Some((clock.now(), Condition::Ready)));
+        let mut answers = probe.last.subscribe();
+        clock.advance(RENEWAL_AGE);
+        assert_eq!(probe.condition(ITS_TIME).await, Condition::Ready);
+        answers.changed().await.unwrap();
+        assert_eq!(probe.condition(Duration::ZERO).await, Condition::Down);
+    }
+
+    #[tokio::test]
+    async fn what_is_known_from_long_ago_is_asked_anew() {
+        let clock = Clock::held(DateTime::UNIX_EPOCH);
+        let probe = Probe::new(store::nowhere(), clock.clone());
+        probe.last.send_replace(Some((clock.now(), Condition::Ready)));
+        clock.advance(STALE);
+        assert_eq!(probe.condition(Duration::ZERO).await, Condition::Down);
+    }
+
+    #[tokio::test]
+    async fn memory_is_looked_at_once_a_second() {
+        let clock = Clock::held(DateTime::UNIX_EPOCH);
+        let probe = Probe::new(store::nowhere(), clock.clone());
+        *probe.memory.lock().unwrap() = Some((clock.now(), None));
+        assert_eq!(probe.memory(clock.now()), None);
+        clock.advance(MEMORY_AGE);
+        assert!(probe.memory(clock.now()).is_some());
+    }
 
     #[test]
     fn memory_is_told_in_bytes() {

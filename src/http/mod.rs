@@ -4,6 +4,7 @@ mod accounts;
 mod calls;
 pub(crate) mod client_addr;
 mod cors;
+mod deadline;
 mod error_body;
 mod extract;
 mod handshakes;
@@ -12,7 +13,9 @@ pub(crate) mod health;
 mod ice;
 pub(crate) mod limits;
 mod me;
+mod pages;
 mod request_id;
+mod strict;
 #[cfg(test)]
 mod tests;
 mod users;
@@ -20,19 +23,19 @@ mod wire;
 
 use crate::app::App;
 use crate::error::Error;
+use crate::server::Respond;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use deadline::Allowance;
 use std::any::Any;
+use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use tower::{Service, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::SizeAbove;
-
-/// Longer than any handler's own waits together; it is for bodies that trickle in.
-const REQUEST_TIME: Duration = Duration::from_secs(10);
 
 /// Every REST route, with what belongs to REST alone: limits, timeouts, compression.
 pub(crate) fn router(app: Arc<App>) -> Router {
@@ -47,32 +50,36 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .on(api)
         .merge(app.limits.logins.on(accounts::entrance()))
         .merge(health::router())
-        .fallback(async || Error::NotFound("There is nothing here"))
+        .fallback(pages::serve)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(extract::BODY_LIMIT))
-        .layer(from_fn(in_time))
+        .layer(from_fn_with_state(Allowance::REST, deadline::keep))
         .layer(CompressionLayer::new().compress_when(SizeAbove::new(1024)))
         .with_state(app)
 }
 
-/// What every request passes, to Socket.IO too: its name and log lines, the headers of its response, CORS, the
-/// origin check, the client's address, and a net under panics.
-pub(crate) fn wrap(router: Router, app: &Arc<App>) -> Router {
+/// What every request passes, to Socket.IO too: its name and log lines, the headers of its response, CORS, a
+/// look at its framing, the origin check, the client's address, and a net under panics.
+///
+/// Around the whole, not by [`Router::layer`], which would put all of it on each route, in a box for each layer, to be
+/// cloned for each request (docs/performance.md, "Requests").
+pub(crate) fn wrap<S>(inner: S, app: &Arc<App>) -> impl Respond
+where
+    S: Service<Request, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static,
+    S::Response: IntoResponse,
+{
     let config = || app.config.clone();
-    // The last one is the outermost.
-    router
-        .layer(from_fn_with_state(app.clone(), handshakes::guard))
-        .layer(from_fn_with_state(config(), client_addr::find_out))
-        .layer(from_fn_with_state(config(), cors::guard_sockets))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(cors::layer(config()))
-        .layer(from_fn(headers::secure))
+    // The first one is the outermost.
+    ServiceBuilder::new()
         .layer(from_fn_with_state(app.clock.clone(), request_id::trace))
-}
-
-async fn in_time(request: Request, next: Next) -> Response {
-    let served = tokio::time::timeout(REQUEST_TIME, next.run(request)).await;
-    served.unwrap_or_else(|_| Error::unavailable().into_response())
+        .layer(from_fn(headers::secure))
+        .layer(cors::layer(config()))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(strict::guard))
+        .layer(from_fn_with_state(config(), cors::guard_sockets))
+        .layer(from_fn_with_state(config(), client_addr::find_out))
+        .layer(from_fn_with_state(app.clone(), handshakes::guard))
+        .service(inner)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the layer asks for this signature")]

@@ -29,7 +29,9 @@ pub(crate) async fn trace(State(clock): State<Clock>, request: Request, next: Ne
     let serve = async {
         let mut response = next.run(request).await;
         let (status, millis) = (response.status().as_u16(), clock.now().since(start).as_millis());
-        if path.starts_with("/api/") {
+        // Whoever floods us should not fill the log as well.
+        let is_refusal = matches!(status, 429 | 503);
+        if path.starts_with("/api/") && !is_refusal {
             tracing::info!(status, millis, "answered");
         } else {
             tracing::debug!(status, millis, "answered");

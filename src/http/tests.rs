@@ -8,13 +8,15 @@ use crate::domain::username::Username;
 use crate::live::Live;
 use crate::store;
 use axum::body::Body;
-use axum::extract::ConnectInfo;
+use axum::extract::{ConnectInfo, Request};
 use axum::http::HeaderMap;
 use axum::routing::get;
 use http_body_util::BodyExt;
 use serde_json::Value;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tower::ServiceExt;
+use tower::util::BoxCloneSyncService;
 
 const HOME: &str = "http://localhost:5173";
 
@@ -26,6 +28,7 @@ fn config() -> Config {
         port: 0,
         database_url: None,
         data_dir: "data".into(),
+        web_root: "web/no-such-build".into(),
         jwt_secret: "a secret of at least thirty-two bytes".into(),
         jwt_previous_secrets: Vec::new(),
         access_token_ttl: 3600 * second,
@@ -53,19 +56,20 @@ fn config() -> Config {
     }
 }
 
-struct Server {
+pub(super) struct Server {
     app: Arc<App>,
-    router: Router,
+    service: BoxCloneSyncService<Request, Response, Infallible>,
 }
 
-struct Answer {
-    status: u16,
-    headers: HeaderMap,
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) text: String,
     body: Value,
 }
 
 impl Server {
-    fn new(change: impl FnOnce(&mut Config)) -> Self {
+    pub(super) fn new(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = config();
         change(&mut config);
         let app =
@@ -73,35 +77,39 @@ impl Server {
         let extra = Router::new()
             .route("/socket.io/", get(async || "sockets"))
             .route("/api/panics", get(async || -> &'static str { panic!("on purpose") }));
-        let router = wrap(router(app.clone()).merge(extra), &app);
-        Self { app, router }
+        let service = wrap(router(app.clone()).merge(extra), &app);
+        Self { app, service: BoxCloneSyncService::new(service) }
     }
 
     async fn send(&self, method: &str, uri: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
         let peer: SocketAddr = "10.0.0.1:4711".parse().unwrap();
         let mut request = Request::builder().method(method).uri(uri).extension(ConnectInfo(peer));
+        if headers.iter().all(|(name, _)| *name != "host") {
+            request = request.header("host", "calls.test");
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = self.router.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap();
+        let response = self.service.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Answer { status: parts.status.as_u16(), headers: parts.headers, text, body }
     }
 
-    async fn post(&self, uri: &str, body: impl Into<Body>) -> Answer {
+    pub(super) async fn post(&self, uri: &str, body: impl Into<Body>) -> Answer {
         self.send("POST", uri, &[("content-type", "application/json")], body).await
     }
 
-    async fn get(&self, uri: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(super) async fn get(&self, uri: &str, headers: &[(&str, &str)]) -> Answer {
         self.send("GET", uri, headers, Body::empty()).await
     }
 }
 
 impl Answer {
     /// Status and code, after what holds for every refusal.
-    fn refusal(&self) -> (u16, &str) {
+    pub(super) fn refusal(&self) -> (u16, &str) {
         assert!(self.body["error"].as_str().is_some_and(|sentence| !sentence.is_empty()), "{}", self.body);
         assert_eq!(self.body["requestId"], self.headers["x-request-id"].to_str().unwrap());
         assert_eq!(self.headers["content-type"], "application/json");
@@ -113,7 +121,7 @@ impl Answer {
 #[tokio::test]
 async fn what_is_not_there_is_a_json_404() {
     let server = Server::new(|_| ());
-    for uri in ["/", "/nothing", "/api", "/api/nothing", "/api/calls/x/y"] {
+    for uri in ["/nothing", "/api", "/api/nothing", "/api/calls/x/y"] {
         assert_eq!(server.get(uri, &[]).await.refusal(), (404, "not_found"), "{uri}");
     }
 }

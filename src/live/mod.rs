@@ -19,7 +19,7 @@ use crate::domain::rate::Rate;
 use crate::domain::switchboard::{Cut, Effects, Fault, Joining, Switchboard};
 use crate::domain::time::Moment;
 use crate::error::{Error, Result};
-use crate::store::journal::{Journal, Ticket};
+use crate::store::journal::{Journal, Lag, Ticket};
 use calls::CallRates;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -102,7 +102,7 @@ impl Live {
         let result = change(&mut state, now, &mut effects);
         let mut ticket = None;
         for row in &effects.records {
-            ticket = Some(self.journal.record(row.clone()));
+            ticket = Some(self.journal.record(row.clone(), now));
         }
         self.journal.saw(&effects.gone, now.wall);
         let mut touched = Vec::with_capacity(effects.sends.len() + effects.cuts.len());
@@ -202,6 +202,11 @@ impl Live {
 
     pub(crate) fn active_calls(&self) -> usize {
         self.lock().call_count()
+    }
+
+    /// How far what is on record lags behind what happened.
+    pub(crate) fn history_lag(&self) -> Lag {
+        self.journal.lag(self.clock.now())
     }
 }
 

@@ -10,16 +10,19 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep};
 
 /// A peer that takes nothing for this long is not read from until it does.
 const STALL: Duration = Duration::from_secs(1);
+
+/// How long nothing is read from a client that sends more than it may.
+const HELD_BACK: Duration = Duration::from_millis(2);
 
 /// Set in [`Gate::state`] once the connection is closed; the bits above it count requests.
 const CLOSED: u64 = 1;
@@ -30,6 +33,8 @@ pub(super) struct Gate {
     /// Closed or not and the number of the current request, in one word, so that a handle of an earlier request
     /// can never cut a later one, whoever it belongs to.
     state: AtomicU64,
+    /// The client sends more than it may: it is read from a little later.
+    held_back: AtomicBool,
     reader: AtomicWaker,
     writer: AtomicWaker,
     task: AtomicWaker,
@@ -39,6 +44,7 @@ impl Gate {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
             state: AtomicU64::new(0),
+            held_back: AtomicBool::new(false),
             reader: AtomicWaker::new(),
             writer: AtomicWaker::new(),
             task: AtomicWaker::new(),
@@ -56,6 +62,13 @@ impl Gate {
         let closed = request | CLOSED;
         if self.state.compare_exchange(request, closed, Ordering::AcqRel, Ordering::Acquire).is_ok() {
             self.wake();
+        }
+    }
+
+    /// Lets the next read wait if the connection still carries `request`.
+    fn hold_back_request(&self, request: u64) {
+        if self.state.load(Ordering::Acquire) == request {
+            self.held_back.store(true, Ordering::Relaxed);
         }
     }
 
@@ -109,6 +122,11 @@ impl Connection {
         Self::new(gate, gate.begin_request(), Arc::downgrade(registry))
     }
 
+    /// Whether the connection has carried no request before.
+    pub(super) fn is_first_request(&self) -> bool {
+        self.0.request == ONE_REQUEST
+    }
+
     /// A handle on nothing, for tests that have no TCP.
     pub(crate) fn detached() -> Self {
         let gate = Gate::new();
@@ -136,6 +154,20 @@ impl Connection {
         if let Some(registry) = self.0.registry.upgrade() {
             registry.end_session(sid);
         }
+    }
+
+    /// Reads a little later from the connections that carry the session `sid`, this one included. A read from a WebSocket brings 4 KiB at most, so a client that
+    /// is held back for each event too many keeps a few hundredths of the processor busy, whatever it sends.
+    pub(crate) fn hold_back(&self, sid: &str) {
+        self.hold_back_request();
+        if let Some(registry) = self.0.registry.upgrade() {
+            registry.hold_back(sid);
+        }
+    }
+
+    /// Reads a little later from this connection, if it still carries this request.
+    pub(super) fn hold_back_request(&self) {
+        self.0.gate.hold_back_request(self.0.request);
     }
 
     /// [`Connection::end_session`] after `delay`, so that a last packet can leave first.
@@ -179,11 +211,13 @@ pub(super) struct GatedStream {
     gate: Arc<Gate>,
     /// Since when the peer has taken nothing of what we write.
     stalled: Option<Instant>,
+    /// Until when nothing is read.
+    pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl GatedStream {
     pub(super) fn new(tcp: TcpStream, entry: Entry, gate: Arc<Gate>) -> Self {
-        Self { live: Some((tcp, entry)), gate, stalled: None }
+        Self { live: Some((tcp, entry)), gate, stalled: None, pause: None }
     }
 
     /// The stream, unless the gate is closed.
@@ -201,6 +235,18 @@ impl GatedStream {
             // Without this the kernel would go on offering what is in its buffer to a peer that does not read.
             let _ = socket2::SockRef::from(&tcp).set_linger(Some(Duration::ZERO));
         }
+    }
+
+    /// Whether a client that sends more than it may has waited long enough.
+    fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.gate.held_back.swap(false, Ordering::Relaxed) {
+            self.pause.get_or_insert_with(|| Box::pin(sleep(HELD_BACK)));
+        }
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(cx));
+            self.pause = None;
+        }
+        Poll::Ready(())
     }
 
     fn note_stall<T>(&mut self, result: Poll<T>) -> Poll<T> {
@@ -229,10 +275,11 @@ impl AsyncRead for GatedStream {
     ) -> Poll<io::Result<()>> {
         // Registered before looking, so that a close in between is not missed.
         self.gate.reader.register(cx.waker());
-        let stalled = self.stalled.is_some_and(|since| since.elapsed() > STALL);
+        let waits =
+            self.stalled.is_some_and(|since| since.elapsed() > STALL) || self.poll_pause(cx).is_pending();
         match self.tcp() {
             None => Poll::Ready(Ok(())),
-            Some(_) if stalled => Poll::Pending,
+            Some(_) if waits => Poll::Pending,
             Some(tcp) => tcp.poll_read(cx, buf),
         }
     }
@@ -307,5 +354,29 @@ mod tests {
         assert!(stream.write(b"x").await.is_ok());
         stream.read_exact(&mut event).await.unwrap();
         assert_eq!(&event, b"event");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_sends_more_than_it_may_is_read_from_a_little_later() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (tcp, _) = listener.accept().await.unwrap();
+        let gate = Gate::new();
+        let registry = Registry::new(Limits::default());
+        let entry = registry.admit(IpAddr::V4(Ipv4Addr::LOCALHOST), &gate).unwrap();
+        let connection = Connection::begin_request(&gate, &registry);
+        let mut stream = GatedStream::new(tcp, entry, Arc::clone(&gate));
+
+        peer.write_all(b"one two").await.unwrap();
+        stream.read_exact(&mut [0; 3]).await.unwrap();
+        connection.hold_back("a session of another connection");
+        assert!(stream.read_exact(&mut [0; 1]).now_or_never().is_none());
+        let mut rest = [0; 4];
+        stream.read_exact(&mut rest).await.unwrap();
+        assert_eq!(&rest, b" two");
+
+        gate.begin_request();
+        connection.hold_back("a session of another connection");
+        assert!(!gate.held_back.load(Ordering::Relaxed), "the next request is somebody else's");
     }
 }

@@ -16,7 +16,6 @@ pub use bind::{BindError, bind};
 pub(crate) use connection::Connection;
 pub use signal::shutdown_signal;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{Request, Response, StatusCode, header};
@@ -27,6 +26,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
 use registry::Registry;
+use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
@@ -34,7 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
+use tower::{Service, ServiceExt};
 
 /// How long a connection that was told to go may take, before it is left behind.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -84,18 +84,37 @@ impl Limits {
     }
 }
 
-/// Serves `router` on `listener` until `stop`; then takes no more connections, lets the running requests finish, and
+/// What answers requests.
+pub(crate) trait Respond:
+    Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<S> Respond for S where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// Serves `service` on `listener` until `stop`; then takes no more connections, lets the running requests finish, and
 /// after `drain` cuts whatever is left, every WebSocket too. Returns when every connection is gone.
 ///
 /// Every request carries a [`Connection`] and a [`ConnectInfo`] in its extensions.
 pub(crate) async fn serve(
     listener: TcpListener,
-    router: Router,
+    service: impl Respond,
     limits: Limits,
     stop: CancellationToken,
     drain: Duration,
 ) {
-    let server = Arc::new(Server { router, registry: Registry::new(limits.clone()), limits, stop });
+    let server = Arc::new(Server { service, registry: Registry::new(limits.clone()), limits, stop });
     server.accept(listener).await;
     let registry = &server.registry;
     if tokio::time::timeout(drain, registry.emptied()).await.is_err() {
@@ -105,14 +124,14 @@ pub(crate) async fn serve(
     }
 }
 
-struct Server {
-    router: Router,
+struct Server<S> {
+    service: S,
     limits: Limits,
     registry: Arc<Registry>,
     stop: CancellationToken,
 }
 
-impl Server {
+impl<S: Respond> Server<S> {
     async fn accept(self: &Arc<Self>, listener: TcpListener) {
         loop {
             let accepted = tokio::select! {
@@ -177,9 +196,14 @@ impl Server {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>, peer: &Peer) -> Result<Response<Body>, axum::Error> {
+    async fn answer(&self, request: Request<Incoming>, peer: &Peer) -> Result<Response<Body>, Infallible> {
         let mut request = request.map(Body::new);
         let connection = Connection::begin_request(&peer.gate, &self.registry);
+        if !connection.is_first_request() {
+            // hyper serves a number of requests in one go to whoever has sent them ahead. One each in turn, so that
+            // nobody waits longer than one request of everybody else's.
+            tokio::task::yield_now().await;
+        }
         if request::is_for_sockets(&request) {
             if let Some(sid) = request::session(&request)
                 && self.registry.carry(peer.id, sid, &connection).is_err()
@@ -190,10 +214,7 @@ impl Server {
         }
         request.extensions_mut().insert(ConnectInfo(peer.address));
         request.extensions_mut().insert(connection);
-        match self.router.clone().oneshot(request).await {
-            Ok(response) => Ok(response),
-            Err(never) => match never {},
-        }
+        self.service.clone().oneshot(request).await
     }
 }
 

@@ -104,6 +104,15 @@ impl Registry {
         }
     }
 
+    /// Reads a little later from the connections of a session.
+    pub(super) fn hold_back(&self, sid: &str) {
+        let Ok(sid) = Sid::try_from(sid.as_bytes()) else { return };
+        let state = self.lock();
+        for (_, connection) in state.carried_by.get(&sid).into_iter().flatten() {
+            connection.hold_back_request();
+        }
+    }
+
     /// Closes every connection.
     pub(super) fn close_all(&self) {
         let gates: Vec<_> = self.lock().gates.values().cloned().collect();

@@ -2,6 +2,7 @@
 
 use super::tests::{NEVER, limits, run, within};
 use super::*;
+use axum::Router;
 use futures_util::{SinkExt, StreamExt};
 use socketioxide::SocketIo;
 use socketioxide::extract::SocketRef;

@@ -1,8 +1,8 @@
 //! Over real TCP on loopback. Timeouts are short where one is awaited, and an hour where it must not matter.
 
 use super::*;
-use axum::Extension;
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use std::net::Ipv4Addr;
 use std::sync::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -111,6 +111,27 @@ async fn every_request_knows_its_peer_and_its_connection() {
     let mut tcp = server.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
     let port = tcp.local_addr().unwrap().port().to_string();
     assert!(read_response(&mut tcp).await.ends_with(&port));
+}
+
+#[tokio::test]
+async fn requests_sent_ahead_take_turns_with_those_of_others() {
+    let served = Arc::new(Mutex::new(Vec::new()));
+    let note = |path: &'static str| {
+        let served = Arc::clone(&served);
+        async move || served.lock().unwrap().push(path)
+    };
+    let router = Router::new().route("/many", get(note("/many"))).route("/one", get(note("/one")));
+    let server = run(router, limits(), NEVER);
+    let request = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+    // Of the standard library: both have sent everything before the server gets the thread.
+    let mut many = std::net::TcpStream::connect(server.address).unwrap();
+    std::io::Write::write_all(&mut many, request("/many").repeat(100).as_bytes()).unwrap();
+    let mut one = std::net::TcpStream::connect(server.address).unwrap();
+    std::io::Write::write_all(&mut one, request("/one").as_bytes()).unwrap();
+    one.set_nonblocking(true).unwrap();
+    read_response(&mut TcpStream::from_std(one).unwrap()).await;
+    let before = served.lock().unwrap().iter().position(|path| *path == "/one").unwrap();
+    assert!(before <= 4, "{before} of the other client's came first");
 }
 
 #[tokio::test]

@@ -1,11 +1,13 @@
 //! Takes events in packet order and answers every one of them, the unparsable too.
 
-use super::Sockets;
 use super::connection::{Connection, Identity, Sorted};
 use super::inbound::Inbound;
 use super::outbound::{Failure, Reply};
 use super::outbox::Item;
+use super::{Sockets, calls, presence};
+use crate::domain::ids::DeviceId;
 use crate::error::{Error, Result};
+use crate::live::Live;
 use futures_util::FutureExt;
 use socketioxide::adapter::LocalAdapter;
 use socketioxide::handler::{MessageHandler, Value};
@@ -33,6 +35,7 @@ impl Sockets {
         let allowed =
             self.event_rate.map_or(Ok(()), |rate| connection.rate().take(&rate, self.app.clock.now()));
         if let Err(retry_after) = allowed {
+            connection.line.hold_back();
             return answer(connection, &event, Reply::Failed(Error::RateLimited { retry_after }));
         }
         match connection.sort(event, self.app.clock.now()) {
@@ -59,25 +62,27 @@ impl Sockets {
         let Some(identity) = identity else {
             return answer(connection, &event, Reply::Failed(Error::NotJoined));
         };
-        let device = connection.device;
-        let done = match known {
-            Known::CallUser => return self.call_user(connection, identity, event),
-            Known::Authenticate => return self.authenticate(connection, identity, event),
-            Known::WatchUsers => self.watch_users(device, &event),
-            Known::AcceptCall => self.accept_call(device, &event).map(|()| Reply::Done),
-            Known::RejectCall => self.reject_call(device, &event).map(|()| Reply::Done),
-            Known::EndCall => self.end_call(device, &event).map(|()| Reply::Done),
-            Known::IceCandidate => self.ice_candidate(device, &event).map(|()| Reply::Done),
-            Known::Renegotiate => self.renegotiate(device, &event).map(|()| Reply::Done),
-            Known::MediaState => self.media_state(device, &event).map(|()| Reply::Done),
-        };
-        answer(connection, &event, done.unwrap_or_else(Reply::Failed));
+        match known {
+            Known::CallUser => self.call_user(connection, identity, event),
+            Known::Authenticate => self.authenticate(connection, identity, event),
+            Known::Immediate(known) => {
+                let done = apply(&self.app.live, connection.device, known, &event);
+                answer(connection, &event, done.unwrap_or_else(Reply::Failed));
+            }
+        }
     }
 }
 
 /// The events of a joined socket.
-enum Known {
+pub(super) enum Known {
     CallUser,
+    Authenticate,
+    Immediate(Immediate),
+}
+
+/// Those whose answer waits for nothing.
+#[derive(Clone, Copy)]
+pub(super) enum Immediate {
     AcceptCall,
     RejectCall,
     EndCall,
@@ -85,24 +90,37 @@ enum Known {
     Renegotiate,
     MediaState,
     WatchUsers,
-    Authenticate,
 }
 
 impl Known {
-    fn named(name: &str) -> Option<Self> {
+    pub(super) fn named(name: &str) -> Option<Self> {
         Some(match name {
             "call_user" => Self::CallUser,
-            "accept_call" => Self::AcceptCall,
-            "reject_call" => Self::RejectCall,
-            "end_call" => Self::EndCall,
-            "ice_candidate" => Self::IceCandidate,
-            "renegotiate" => Self::Renegotiate,
-            "media_state" => Self::MediaState,
-            "watch_users" => Self::WatchUsers,
             "authenticate" => Self::Authenticate,
+            "accept_call" => Self::Immediate(Immediate::AcceptCall),
+            "reject_call" => Self::Immediate(Immediate::RejectCall),
+            "end_call" => Self::Immediate(Immediate::EndCall),
+            "ice_candidate" => Self::Immediate(Immediate::IceCandidate),
+            "renegotiate" => Self::Immediate(Immediate::Renegotiate),
+            "media_state" => Self::Immediate(Immediate::MediaState),
+            "watch_users" => Self::Immediate(Immediate::WatchUsers),
             _ => return None,
         })
     }
+}
+
+/// Does what an event of a joined device asks for.
+pub(super) fn apply(live: &Live, device: DeviceId, known: Immediate, event: &Inbound) -> Result<Reply> {
+    match known {
+        Immediate::WatchUsers => return presence::watch_users(live, device, event),
+        Immediate::AcceptCall => calls::accept_call(live, device, event)?,
+        Immediate::RejectCall => calls::reject_call(live, device, event)?,
+        Immediate::EndCall => calls::end_call(live, device, event)?,
+        Immediate::IceCandidate => calls::ice_candidate(live, device, event)?,
+        Immediate::Renegotiate => calls::renegotiate(live, device, event)?,
+        Immediate::MediaState => calls::media_state(live, device, event)?,
+    }
+    Ok(Reply::Done)
 }
 
 /// Answers an event: by its acknowledgement, or a failure without one by `event_error`.

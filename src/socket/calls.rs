@@ -10,7 +10,7 @@ use crate::domain::ids::{DeviceId, UserId};
 use crate::domain::media::{BadMedia, CallType, Candidate, Description, SdpType};
 use crate::domain::message::Party;
 use crate::error::{Error, Result};
-use crate::live::{Dial, Reply};
+use crate::live::{Dial, Live, Reply};
 use crate::store;
 use serde_json::json;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ impl Sockets {
             Ok(waiting) => waiting,
             Err(error) => return answer(connection, &event, Body::Failed(error)),
         };
-        match self.dial(connection, identity, &event) {
+        match dial(&self.app.live, connection.device, &identity.claims, &event) {
             Err(error) => answer(connection, &event, Body::Failed(error)),
             Ok((dial, wanted)) => {
                 let (sockets, connection) = (Arc::clone(self), Arc::clone(connection));
@@ -39,19 +39,6 @@ impl Sockets {
                 });
             }
         }
-    }
-
-    fn dial(&self, connection: &Connection, identity: &Identity, event: &Inbound) -> Result<(Dial, Wanted)> {
-        let call: CallUser = event.parse()?;
-        if call.from.as_ref().is_some_and(|from| !is(from, &identity.claims)) {
-            return Err(Error::IdentityMismatch);
-        }
-        let offer =
-            Description::parse(call.offer, &[SdpType::Offer]).map_err(|bad| bad_media("offer", bad))?;
-        let wanted = Wanted { to: call.to, media: (call.call_type, offer) };
-        self.app.live.allow_call(identity.claims.user)?;
-        let dial = self.app.live.dial(connection.device, wanted.to, None, wanted.media.clone())?;
-        Ok((dial, wanted))
     }
 
     async fn finish_dial(&self, device: DeviceId, dial: Dial, wanted: Wanted) -> Result<Reply> {
@@ -69,49 +56,62 @@ impl Sockets {
         };
         self.app.live.on_record(device, reply, ticket).await
     }
+}
 
-    pub(super) fn accept_call(&self, device: DeviceId, event: &Inbound) -> Result<()> {
-        let call: AcceptCall = event.parse()?;
-        let answer =
-            Description::parse(call.answer, &[SdpType::Answer]).map_err(|bad| bad_media("answer", bad))?;
-        self.app.live.accept(device, call.call_id, answer)
+/// Places a call, as far as that needs no database.
+pub(super) fn dial(live: &Live, device: DeviceId, me: &Claims, event: &Inbound) -> Result<(Dial, Wanted)> {
+    let call: CallUser = event.parse()?;
+    if call.from.as_ref().is_some_and(|from| !is(from, me)) {
+        return Err(Error::IdentityMismatch);
     }
+    let offer = Description::parse(call.offer, &[SdpType::Offer]).map_err(|bad| bad_media("offer", bad))?;
+    let wanted = Wanted { to: call.to, media: (call.call_type, offer) };
+    live.allow_call(me.user)?;
+    let dial = live.dial(device, wanted.to, None, wanted.media.clone())?;
+    Ok((dial, wanted))
+}
 
-    pub(super) fn reject_call(&self, device: DeviceId, event: &Inbound) -> Result<()> {
-        let call: OfCall = event.parse()?;
-        self.app.live.reject(device, call.call_id)
-    }
+pub(super) fn accept_call(live: &Live, device: DeviceId, event: &Inbound) -> Result<()> {
+    let call: AcceptCall = event.parse()?;
+    let answer =
+        Description::parse(call.answer, &[SdpType::Answer]).map_err(|bad| bad_media("answer", bad))?;
+    live.accept(device, call.call_id, answer)
+}
 
-    pub(super) fn end_call(&self, device: DeviceId, event: &Inbound) -> Result<()> {
-        let call: OfCall = event.parse()?;
-        self.app.live.end(device, call.call_id)
-    }
+pub(super) fn reject_call(live: &Live, device: DeviceId, event: &Inbound) -> Result<()> {
+    let call: OfCall = event.parse()?;
+    live.reject(device, call.call_id)
+}
 
-    pub(super) fn ice_candidate(&self, device: DeviceId, event: &Inbound) -> Result<()> {
-        let trickle: IceCandidate = event.parse()?;
-        let candidate = Candidate::parse(trickle.candidate).map_err(|bad| bad_media("candidate", bad))?;
-        tracing::debug!(%device, to = %trickle.to, "ice candidate");
-        self.app.live.candidate(device, trickle.to, trickle.call_id, candidate)
-    }
+pub(super) fn end_call(live: &Live, device: DeviceId, event: &Inbound) -> Result<()> {
+    let call: OfCall = event.parse()?;
+    live.end(device, call.call_id)
+}
 
-    pub(super) fn renegotiate(&self, device: DeviceId, event: &Inbound) -> Result<()> {
-        let call: Renegotiate = event.parse()?;
-        let any = [SdpType::Offer, SdpType::Answer, SdpType::Pranswer, SdpType::Rollback];
-        let description =
-            Description::parse(call.description, &any).map_err(|bad| bad_media("description", bad))?;
-        self.app.live.renegotiate(device, call.call_id, description)
-    }
+pub(super) fn ice_candidate(live: &Live, device: DeviceId, event: &Inbound) -> Result<()> {
+    let trickle: IceCandidate = event.parse()?;
+    let candidate = Candidate::parse(trickle.candidate).map_err(|bad| bad_media("candidate", bad))?;
+    tracing::debug!(%device, to = %trickle.to, "ice candidate");
+    live.candidate(device, trickle.to, trickle.call_id, candidate)
+}
 
-    pub(super) fn media_state(&self, device: DeviceId, event: &Inbound) -> Result<()> {
-        let change: ChangeMedia = event.parse()?;
-        self.app.live.change_media(device, change.call_id, change.media)
-    }
+pub(super) fn renegotiate(live: &Live, device: DeviceId, event: &Inbound) -> Result<()> {
+    let call: Renegotiate = event.parse()?;
+    let any = [SdpType::Offer, SdpType::Answer, SdpType::Pranswer, SdpType::Rollback];
+    let description =
+        Description::parse(call.description, &any).map_err(|bad| bad_media("description", bad))?;
+    live.renegotiate(device, call.call_id, description)
+}
+
+pub(super) fn media_state(live: &Live, device: DeviceId, event: &Inbound) -> Result<()> {
+    let change: ChangeMedia = event.parse()?;
+    live.change_media(device, change.call_id, change.media)
 }
 
 /// What a dial needs if it has to be made again.
-struct Wanted {
-    to: UserId,
-    media: (CallType, Description),
+pub(super) struct Wanted {
+    pub(super) to: UserId,
+    pub(super) media: (CallType, Description),
 }
 
 fn is(from: &Sender, me: &Claims) -> bool {

@@ -9,6 +9,8 @@ mod admission;
 mod authenticate;
 mod calls;
 mod connection;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod inbound;
 mod outbound;
 mod outbox;

@@ -169,6 +169,13 @@ impl Line {
         }
     }
 
+    /// Hears the client a little later: it sends more than it may.
+    pub(super) fn hold_back(&self) {
+        if let Some(socket) = self.socket.upgrade() {
+            self.tcp.hold_back(socket.id.as_str());
+        }
+    }
+
     /// Closes whatever carries the session, after a while.
     pub(super) fn hang_up_after(&self, sid: &str, delay: Duration) {
         self.tcp.end_session_after(sid, delay);

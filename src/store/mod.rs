@@ -8,6 +8,7 @@ pub(crate) mod sessions;
 pub(crate) mod users;
 
 use crate::error::Error;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use std::time::Duration;
 
 #[cfg(test)]
@@ -44,12 +45,18 @@ impl From<sqlx::Error> for Error {
 /// Whether the failure is the database's absence (or its being overloaded), rather than something wrong with the statement.
 pub(crate) fn is_away(error: &sqlx::Error) -> bool {
     if let sqlx::Error::Database(error) = error {
-        // 08 connection, 53 resources, 57 operator intervention (shutdown, statement timeout), 55 lock not available or
-        // no connections allowed, 3D the database was renamed or dropped, 28 its password was changed, 25006 read-only
-        return error.code().is_some_and(|code| {
-            ["08", "53", "57", "55", "3D", "28"].iter().any(|class| code.starts_with(class))
-                || code == "25006"
-        });
+        // Whatever the reason, the connection is gone: a full disk may even show as an internal error of its start.
+        let ends_connection = error
+            .try_downcast_ref::<PgDatabaseError>()
+            .is_some_and(|error| matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic));
+        // 08 connection, 53 resources, 57 operator intervention (shutdown, statement timeout), 58 the system under the
+        // database, 55 lock not available or no connections allowed, 3D the database was renamed or dropped, 28 its
+        // password was changed, 25006 read-only
+        return ends_connection
+            || error.code().is_some_and(|code| {
+                ["08", "53", "57", "58", "55", "3D", "28"].iter().any(|class| code.starts_with(class))
+                    || code == "25006"
+            });
     }
     matches!(
         error,
@@ -60,4 +67,36 @@ pub(crate) fn is_away(error: &sqlx::Error) -> bool {
             | sqlx::Error::WorkerCrashed
             | sqlx::Error::Protocol(_)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::{Connection, PgConnection};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    /// What a client makes of a database that answers its first message with this error.
+    async fn refused(severity: &str, code: &str) -> sqlx::Error {
+        let fields = format!("S{severity}\0V{severity}\0C{code}\0Mcould not write init file\0\0");
+        let length = u32::try_from(fields.len() + 4).unwrap();
+        let message = [&b"E"[..], &length.to_be_bytes(), fields.as_bytes()].concat();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let answer = async {
+            let (mut client, _) = listener.accept().await.unwrap();
+            client.read_buf(&mut Vec::new()).await.unwrap();
+            client.write_all(&message).await.unwrap();
+        };
+        let url = format!("postgres://anybody@127.0.0.1:{port}/any?sslmode=disable");
+        tokio::join!(PgConnection::connect(&url), answer).0.err().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_database_that_ends_the_connection_is_away_whatever_its_reason() {
+        assert!(is_away(&refused("FATAL", "XX000").await));
+        assert!(is_away(&refused("PANIC", "XX000").await));
+        assert!(is_away(&refused("ERROR", "58030").await));
+        assert!(!is_away(&refused("ERROR", "XX000").await));
+    }
 }

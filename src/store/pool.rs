@@ -4,12 +4,15 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection};
+use std::io;
 use std::str::FromStr;
 use std::time::Duration;
 
 pub(crate) use sqlx::PgPool as Pool;
 
 static MIGRATOR: Migrator = sqlx::migrate!();
+/// How long a start waits for a database that takes connections and does not answer.
+const CONNECT_TIME: Duration = Duration::from_secs(10);
 
 /// Why the server cannot start with this database. The address may hold a password, so it is never shown.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +59,9 @@ async fn still_answers(connection: &mut PgConnection) -> sqlx::Result<bool> {
 
 /// Applies what is missing, over a connection of its own: a migration may take longer than a statement is allowed.
 pub(crate) async fn migrate(url: &SecretString) -> Result<(), StartError> {
-    let mut connection = address(url)?.connect().await.map_err(StartError::Connect)?;
+    let connected = tokio::time::timeout(CONNECT_TIME, address(url)?.connect()).await;
+    let no_answer = || sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "it does not answer"));
+    let mut connection = connected.unwrap_or_else(|_| Err(no_answer())).map_err(StartError::Connect)?;
     MIGRATOR.run(&mut connection).await?;
     connection.close().await.map_err(StartError::Connect)
 }

@@ -7,8 +7,10 @@ use crate::domain::username::Username;
 use crate::error::{Error, Result};
 use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret;
-use sqlx::postgres::PgListener;
+use sqlx::postgres::{PgListener, PgPoolOptions};
 use std::net::IpAddr;
+use std::time::Duration;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 /// A session about to be opened.
@@ -192,24 +194,44 @@ pub(crate) async fn delete_expired(pool: &Pool, date: DateTime<Utc>, limit: i64)
     Ok(done.rows_affected())
 }
 
+/// How often a connection on which nothing was heard is asked whether it still lives: one whose far end vanished is silent too.
+const SILENCE: Duration = Duration::from_secs(5);
+/// How long its answer may take, and a new connection.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Hears of every session that ends, whoever ended it.
 pub(crate) struct EndedSessions(PgListener);
 
 impl EndedSessions {
+    /// Listens at the pool's database, on a connection of its own: one that dies without a word is missing to nobody.
     pub(crate) async fn listen(pool: &Pool) -> Result<Self> {
-        let mut listener = PgListener::connect_with(pool).await?;
-        listener.listen("session_ended").await?;
+        let options = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
+        let own = options.acquire_timeout(PATIENCE).connect_lazy_with((*pool.connect_options()).clone());
+        let mut listener = PgListener::connect_with(&own).await?;
+        // A loss is told at once, not after a reconnection: whoever listens anew also looks for what was missed.
+        listener.eager_reconnect(false);
+        listener.listen("session_ended").in_time().await?;
         Ok(Self(listener))
     }
 
-    /// The next one; `None`: the connection was lost and is back, and whatever was said meanwhile is missed.
-    pub(crate) async fn next(&mut self) -> Result<Option<SessionId>> {
+    /// The next one. An error: the connection is lost, and with it whatever is said until somebody listens anew.
+    pub(crate) async fn next(&mut self) -> Result<SessionId> {
         loop {
-            let Some(notice) = self.0.try_recv().await? else { return Ok(None) };
+            let Ok(heard) = timeout(SILENCE, self.0.try_recv()).await else {
+                self.still_answers().await?;
+                continue;
+            };
+            let Some(notice) = heard? else { return Err(Error::unavailable()) };
             // Anybody who may connect can notify; what is no id says nothing.
             if let Ok(id) = uuid::Uuid::parse_str(notice.payload()) {
-                return Ok(Some(id.into()));
+                return Ok(id.into());
             }
         }
+    }
+
+    async fn still_answers(&mut self) -> Result<()> {
+        let asked = sqlx::query_scalar!(r#"select true as "alive!""#).fetch_one(&mut self.0);
+        timeout(PATIENCE, asked).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+        Ok(())
     }
 }

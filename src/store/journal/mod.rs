@@ -13,6 +13,7 @@ pub(crate) use writer::Writer;
 
 use crate::domain::call::CallRecord;
 use crate::domain::ids::{CallId, UserId};
+use crate::domain::time::Moment;
 use chrono::{DateTime, Utc};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,6 +23,10 @@ use tokio::time::timeout;
 
 /// Rows written by one statement.
 const BATCH: usize = 1000;
+/// What the backlog may take, whatever `JOURNAL_CAPACITY` says.
+const MAX_BYTES: usize = 256 * 1024 * 1024;
+/// A waiting row with its places in the order and in the table, which is kept at most 7/8 and at least 7/16 full.
+const ROW_BYTES: usize = size_of::<CallId>() + 2 * size_of::<(CallId, Waiting)>();
 
 /// The backlog's front: cheap to clone.
 #[derive(Debug, Clone)]
@@ -29,6 +34,7 @@ pub(crate) struct Journal(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
+    /// Rows that may wait before new calls are refused.
     capacity: usize,
     backlog: Mutex<Backlog>,
     work: Notify,
@@ -40,9 +46,31 @@ struct Backlog {
     /// How many rows were ever taken in; a row's number is its place in the order.
     accepted: u64,
     order: VecDeque<CallId>,
-    rows: HashMap<CallId, (u64, CallRecord)>,
+    rows: HashMap<CallId, Waiting>,
     being_written: usize,
+    /// Since when the oldest of the rows being written has waited, on the monotonic clock.
+    being_written_since: Duration,
     last_seen: HashMap<UserId, DateTime<Utc>>,
+}
+
+/// A row that waits to be written.
+#[derive(Debug)]
+struct Waiting {
+    number: u64,
+    /// When the first version of the row came, on the monotonic clock.
+    since: Duration,
+    row: CallRecord,
+}
+
+/// How far what is on record lags behind what happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lag {
+    /// Rows that are not committed yet.
+    pub(crate) rows: usize,
+    /// The memory they take.
+    pub(crate) bytes: usize,
+    /// How long the oldest of them has waited.
+    pub(crate) age: Duration,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -57,10 +85,10 @@ struct Progress {
 pub(crate) struct Ticket(u64);
 
 impl Journal {
-    /// A journal whose backlog holds `capacity` rows before new calls are refused.
+    /// A journal whose backlog holds `capacity` rows, and at most 256 MiB, before new calls are refused.
     pub(crate) fn new(capacity: usize) -> Self {
         Self(Arc::new(Shared {
-            capacity,
+            capacity: capacity.min(MAX_BYTES / ROW_BYTES),
             backlog: Mutex::default(),
             work: Notify::new(),
             progress: watch::Sender::default(),
@@ -82,18 +110,33 @@ impl Journal {
         backlog.order.len() + backlog.being_written
     }
 
-    /// Takes in the row as it stands now.
-    pub(crate) fn record(&self, row: CallRecord) -> Ticket {
+    /// How far the backlog is behind at `now`.
+    pub(crate) fn lag(&self, now: Moment) -> Lag {
+        let backlog = self.backlog();
+        let rows = backlog.order.len() + backlog.being_written;
+        let since = if backlog.being_written > 0 {
+            Some(backlog.being_written_since)
+        } else {
+            backlog.order.front().and_then(|oldest| backlog.rows.get(oldest)).map(|oldest| oldest.since)
+        };
+        let age = since.map_or(Duration::ZERO, |since| now.mono.saturating_sub(since));
+        Lag { rows, bytes: rows * ROW_BYTES, age }
+    }
+
+    /// Takes in the row as it stands at `now`.
+    pub(crate) fn record(&self, row: CallRecord, now: Moment) -> Ticket {
         let mut backlog = self.backlog();
-        let next = backlog.accepted + 1;
         let id = row.id;
-        let entry = backlog.rows.entry(id).or_insert_with(|| (next, row.clone()));
-        entry.1 = row;
-        let number = entry.0;
-        if number == next {
-            backlog.accepted = next;
+        let number = if let Some(waiting) = backlog.rows.get_mut(&id) {
+            waiting.row = row;
+            waiting.number
+        } else {
+            backlog.accepted += 1;
+            let waiting = Waiting { number: backlog.accepted, since: now.mono, row };
             backlog.order.push_back(id);
-        }
+            backlog.rows.insert(id, waiting);
+            backlog.accepted
+        };
         drop(backlog);
         self.0.work.notify_one();
         Ticket(number)
@@ -125,11 +168,12 @@ impl Journal {
         let mut backlog = self.backlog();
         let count = backlog.order.len().min(BATCH);
         let ids: Vec<_> = backlog.order.drain(..count).collect();
-        let numbered: Vec<_> = ids.iter().filter_map(|id| backlog.rows.remove(id)).collect();
-        backlog.being_written = numbered.len();
+        let waited: Vec<_> = ids.iter().filter_map(|id| backlog.rows.remove(id)).collect();
+        backlog.being_written = waited.len();
+        backlog.being_written_since = waited.first().map_or(Duration::ZERO, |oldest| oldest.since);
         Batch {
-            last: numbered.last().map(|(number, _)| *number),
-            rows: numbered.into_iter().map(|(_, row)| row).collect(),
+            last: waited.last().map(|newest| newest.number),
+            rows: waited.into_iter().map(|waiting| waiting.row).collect(),
             last_seen: std::mem::take(&mut backlog.last_seen).into_iter().collect(),
         }
     }
@@ -152,5 +196,94 @@ struct Batch {
 impl Batch {
     fn is_empty(&self) -> bool {
         self.rows.is_empty() && self.last_seen.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::call::{CallRecord, CallStatus};
+    use crate::domain::media::CallType;
+
+    fn at(seconds: u64) -> Moment {
+        Moment { wall: DateTime::UNIX_EPOCH, mono: Duration::from_secs(seconds) }
+    }
+
+    fn row(call: CallId, status: CallStatus) -> CallRecord {
+        CallRecord {
+            id: call,
+            caller: UserId::new(),
+            callee: UserId::new(),
+            call_type: CallType::Audio,
+            status,
+            end_reason: None,
+            started_at: DateTime::UNIX_EPOCH,
+            answered_at: None,
+            ended_at: None,
+        }
+    }
+
+    fn ring(journal: &Journal, seconds: u64) -> Ticket {
+        journal.record(row(CallId::new(), CallStatus::Ringing), at(seconds))
+    }
+
+    #[test]
+    fn a_row_that_still_waits_is_replaced_where_it_stands() {
+        let journal = Journal::new(10);
+        let call = CallId::new();
+        let first = journal.record(row(call, CallStatus::Ringing), at(0));
+        ring(&journal, 1);
+        assert_eq!(journal.record(row(call, CallStatus::Active), at(2)), first);
+        let batch = journal.take_batch();
+        assert_eq!(batch.rows.len(), 2);
+        assert_eq!((batch.rows[0].id, batch.rows[0].status), (call, CallStatus::Active));
+    }
+
+    #[test]
+    fn a_row_that_is_being_written_is_followed_by_its_next_version() {
+        let journal = Journal::new(10);
+        let call = CallId::new();
+        let first = journal.record(row(call, CallStatus::Ringing), at(0));
+        let batch = journal.take_batch();
+        assert_ne!(journal.record(row(call, CallStatus::Active), at(1)), first);
+        assert_eq!(journal.depth(), 2);
+        journal.batch_is_written(&batch);
+        assert_eq!(journal.take_batch().rows[0].status, CallStatus::Active);
+    }
+
+    #[test]
+    fn the_lag_is_that_of_the_oldest_row_that_is_not_committed() {
+        let journal = Journal::new(10);
+        assert_eq!(journal.lag(at(9)), Lag { rows: 0, bytes: 0, age: Duration::ZERO });
+        ring(&journal, 10);
+        ring(&journal, 12);
+        let lag = journal.lag(at(15));
+        assert_eq!((lag.rows, lag.bytes, lag.age), (2, 2 * ROW_BYTES, Duration::from_secs(5)));
+        let batch = journal.take_batch();
+        ring(&journal, 20);
+        assert_eq!((journal.lag(at(21)).rows, journal.lag(at(21)).age), (3, Duration::from_secs(11)));
+        journal.batch_is_written(&batch);
+        assert_eq!((journal.lag(at(21)).rows, journal.lag(at(21)).age), (1, Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn new_calls_are_refused_at_the_capacity_and_at_the_bound_of_memory() {
+        let journal = Journal::new(2);
+        ring(&journal, 0);
+        assert!(journal.has_room());
+        ring(&journal, 0);
+        assert!(!journal.has_room());
+        let endless = Journal::new(usize::MAX);
+        assert_eq!(endless.0.capacity, MAX_BYTES / ROW_BYTES);
+        assert!(endless.0.capacity >= 500_000, "room for an outage: {}", endless.0.capacity);
+    }
+
+    #[test]
+    fn when_users_were_last_seen_is_bounded_too() {
+        let journal = Journal::new(3);
+        let users: Vec<_> = (0..10).map(|_| UserId::new()).collect();
+        journal.saw(&users, DateTime::UNIX_EPOCH);
+        journal.saw(&users, DateTime::UNIX_EPOCH);
+        assert_eq!(journal.take_batch().last_seen.len(), 3);
     }
 }

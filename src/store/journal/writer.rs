@@ -12,6 +12,7 @@ use std::str::FromStr;
 use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 /// How long one statement may take before its connection counts as dead.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -19,6 +20,14 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
 /// How long a new process waits for a dead one's connection to be noticed.
 const OWNERSHIP_WAIT: Duration = Duration::from_secs(3);
+/// PostgreSQL asks this often whether our host still lives. By itself it would ask after two hours, and a dead host's
+/// connection holds the lock on the history until then.
+const KEEPALIVE: [(&str, &str); 4] = [
+    ("tcp_keepalives_idle", "5s"),
+    ("tcp_keepalives_interval", "2s"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "11s"),
+];
 /// How often a server makes sure that it owns the history, or tries to.
 const OWNERSHIP_RETRY: Duration = Duration::from_secs(10);
 
@@ -155,8 +164,10 @@ impl Writer {
     async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
         // A statement that hangs ends on the server too, and does not hold the lock below for ever.
         let options = PgConnectOptions::from_str(self.url.expose_secret())?;
+        // The name tells, in `pg_stat_activity`, which nodes live: a live row of any other is a dead one's.
+        let name = format!("video-call-server journal {}", Uuid::from(self.node));
         let options =
-            options.application_name("video-call-server journal").options([("statement_timeout", "4s")]);
+            options.application_name(&name).options([("statement_timeout", "4s")]).options(KEEPALIVE);
         limited(PgConnection::connect_with(&options)).await
     }
 
