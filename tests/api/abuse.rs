@@ -1,14 +1,14 @@
 //! What a hostile client gets out of beginning again and again.
 
 use crate::app::{PASSWORD, TestApp};
-use crate::client::{Client, candidate};
-use crate::transport::Transport;
 use argon2::password_hash::PasswordHasher;
 use argon2::{Algorithm, Argon2, Params, Version};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use test_kit::Transport;
+use test_kit::client::{Client, candidate};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_begins_ten_times_as_many_sessions_as_it_makes_requests_and_no_more() {

@@ -1,21 +1,17 @@
 //! A server of the test's own.
 
-use crate::client::Client;
 use crate::database::TestDatabase;
-use crate::http::Ask;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+pub(crate) use test_kit::{Account, PASSWORD, PATIENCE};
+use test_kit::{Ask, Client, Server};
 use tokio::time::timeout;
 use video_call_server::clock::Clock;
 use video_call_server::config::Config;
 use video_call_server::service::Service;
-
-/// How long anything awaited may take, on a machine that is busy with other things.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
-pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// A running server, its database and its clock.
 pub(crate) struct TestApp {
@@ -25,13 +21,10 @@ pub(crate) struct TestApp {
     pub(crate) clock: Clock,
 }
 
-/// Somebody who has logged in.
-#[derive(Debug, Clone)]
-pub(crate) struct Account {
-    pub(crate) id: String,
-    pub(crate) username: String,
-    pub(crate) token: String,
-    pub(crate) refresh_token: String,
+impl Server for TestApp {
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
 }
 
 impl TestApp {
@@ -93,13 +86,11 @@ impl TestApp {
     }
 
     pub(crate) async fn register(&self, username: &str) -> Account {
-        let form = json!({"username": username, "password": PASSWORD});
-        Account::new(&self.post("/api/register").json(&form).send().await.ok())
+        Account::register(self, username).await
     }
 
     pub(crate) async fn log_in(&self, username: &str) -> Account {
-        let form = json!({"username": username, "password": PASSWORD});
-        Account::new(&self.post("/api/login").json(&form).send().await.ok())
+        Account::log_in(self, username).await
     }
 
     /// A new user with one device that has joined.
@@ -142,17 +133,5 @@ impl TestApp {
     pub(crate) async fn outcome(&self, call: &str) -> String {
         let row = self.ended_row(call).await;
         format!("{}/{}", row["status"].as_str().unwrap(), row["end_reason"].as_str().unwrap())
-    }
-}
-
-impl Account {
-    fn new(body: &Value) -> Self {
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        Self {
-            id: text(&body["user"]["id"]),
-            username: text(&body["user"]["username"]),
-            token: text(&body["token"]),
-            refresh_token: text(&body["refreshToken"]),
-        }
     }
 }

@@ -23,7 +23,7 @@ struct Cluster {
     url: String,
     template: String,
     /// Runs for as long as the process.
-    private: Option<Database>,
+    _private: Option<Database>,
 }
 
 impl Cluster {
@@ -39,7 +39,7 @@ impl Cluster {
             None => std::env::var("TEST_DATABASE_URL").unwrap(),
         };
         let template = runtime.block_on(prepare_template(&url));
-        Self { runtime, url, template, private }
+        Self { runtime, url, template, _private: private }
     }
 }
 
@@ -167,12 +167,10 @@ impl TestDatabase {
 }
 
 impl Drop for TestDatabase {
-    /// A private PostgreSQL goes as a whole; on another one nothing may stay behind.
+    /// With whatever is still connected: a server that a test leaves running keeps its connections, and there are not many.
     fn drop(&mut self) {
-        if CLUSTER.private.is_none() {
-            let drop = format!("drop database if exists {} with (force)", self.name);
-            let work = CLUSTER.runtime.handle().clone();
-            let _ = std::thread::spawn(move || work.block_on(Self::as_admin(&drop))).join();
-        }
+        let drop = format!("drop database if exists {} with (force)", self.name);
+        let work = CLUSTER.runtime.handle().clone();
+        let _ = std::thread::spawn(move || work.block_on(Self::as_admin(&drop))).join();
     }
 }

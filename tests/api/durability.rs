@@ -1,9 +1,9 @@
 //! What is on record when, and what becomes of it while the database is away.
 
 use crate::app::{PASSWORD, TestApp};
-use crate::client::{accept, call_user};
 use crate::database::TestDatabase;
 use serde_json::json;
+use test_kit::client::{accept, call_user};
 use video_call_server::clock::Clock;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,7 +36,7 @@ async fn calls_go_on_while_the_database_is_away_and_are_on_record_when_it_is_bac
         during.push(call);
     }
     let ringing = carol.ring(&dave).await;
-    bob.emit("ice_candidate", &json!({"to": alice.id, "candidate": crate::client::candidate(1)}));
+    bob.emit("ice_candidate", &json!({"to": alice.id, "candidate": test_kit::client::candidate(1)}));
     alice.expect("ice_candidate").await;
     alice.hang_up(&before, &bob).await;
     assert_eq!(app.get("/health").send().await.ok()["database"], "down");

@@ -1,8 +1,8 @@
 //! Every query in `docs/history.md` works as it stands there.
 
 use crate::app::TestApp;
-use crate::client::{Client, call_user};
 use serde_json::json;
+use test_kit::client::{Client, call_user};
 
 const PAGE: &str = include_str!("../../docs/history.md");
 const ROLE: &str = "history_reader";

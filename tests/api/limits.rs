@@ -1,10 +1,10 @@
 //! Whoever asks too often is told when to ask again, and nobody else is held up.
 
 use crate::app::{PASSWORD, TestApp};
-use crate::client::call_user;
-use crate::http::Answer;
 use serde_json::{Value, json};
 use std::time::Duration;
+use test_kit::Answer;
+use test_kit::client::call_user;
 
 fn assert_limited(answer: &Answer) {
     assert_eq!(answer.outcome(), (429, "rate_limited".into()), "{}", answer.text);
@@ -125,7 +125,7 @@ async fn a_user_has_ten_calls_at_once_and_one_more_each_two_seconds() {
     }
     let refused = alice.ack("call_user", &call_user(&absent.id)).await;
     assert_eq!((&refused["code"], &refused["retryAfterMs"]), (&json!("rate_limited"), &json!(2000)));
-    let second = crate::client::Client::joined(&app, &app.log_in("alice").await).await;
+    let second = test_kit::client::Client::joined(&app, &app.log_in("alice").await).await;
     assert_eq!(
         second.refused("call_user", &call_user(&absent.id)).await,
         "rate_limited",

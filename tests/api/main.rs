@@ -13,20 +13,17 @@
 
 mod abuse;
 mod app;
-mod bad_events;
-mod bad_rest;
-mod client;
 mod constraints;
 mod database;
 mod durability;
 mod history_docs;
-mod http;
+mod hostile;
 mod limits;
 mod process;
 mod races;
+mod security_docs;
 mod seed;
 mod sessions;
 mod shutdown;
 mod strangers;
 mod time;
-mod transport;

@@ -1,86 +1,32 @@
 //! The program itself: what its log says, what it never says, and how it ends.
 
 use crate::app::{PASSWORD, TestApp};
-use crate::client::{Client, End, answer, candidate, offer};
 use crate::database::TestDatabase;
-use crate::transport::Transport;
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use std::process::Stdio;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::{Child, Command};
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use test_kit::client::{Client, End, answer, candidate, offer};
+use test_kit::process::Ended;
+use test_kit::{Server, ServerProcess, Transport};
 use video_call_server::clock::Clock;
 
-const PATIENCE: Duration = Duration::from_secs(20);
 const JWT_SECRET: &str = "a secret that no line of a log may show";
 
-/// A server in a process of its own, and all that it writes.
-struct Process {
-    child: Child,
-    log: JoinHandle<String>,
-    complaints: JoinHandle<String>,
-    app: TestApp,
-    _folder: tempfile::TempDir,
-}
-
-impl Process {
-    async fn start(database: &Arc<TestDatabase>, format: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_video-call-server"))
-            .env_clear()
-            .current_dir(&folder)
-            .envs([("DATABASE_URL", database.url.as_str()), ("PORT", "0"), ("RUST_LOG", "trace")])
-            .envs([("LOG_FORMAT", format), ("JWT_SECRET", JWT_SECRET), ("LOGIN_RATE_PER_MINUTE", "0")])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap());
-        let mut errors = child.stderr.take().unwrap();
-        let complaints = tokio::spawn(async move {
-            let mut text = String::new();
-            errors.read_to_string(&mut text).await.unwrap();
-            text
-        });
-        let mut log = String::new();
-        let address = timeout(PATIENCE, async {
-            loop {
-                let start = log.len();
-                assert!(lines.read_line(&mut log).await.unwrap() > 0, "the server ended:\n{log}");
-                let line = &log[start..];
-                if line.contains("serving")
-                    && let Some((_, rest)) = line.split_once("127.0.0.1:")
-                {
-                    let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
-                    return format!("127.0.0.1:{port}").parse().unwrap();
-                }
-            }
-        });
-        let address = address.await.expect("the server to serve");
-        let log = tokio::spawn(async move {
-            lines.read_to_string(&mut log).await.unwrap();
-            log
-        });
-        let app = TestApp::elsewhere(address, Arc::clone(database));
-        Self { child, log, complaints, app, _folder: folder }
-    }
-
-    fn signal(&self, signal: Signal) {
-        let id = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).unwrap())).unwrap();
-        kill_process(id, signal).unwrap();
-    }
-
-    /// Waits for the end; gives the exit code and everything that was written.
-    async fn ended(mut self) -> (Option<i32>, String, String) {
-        let status = timeout(PATIENCE, self.child.wait()).await.expect("the process to end").unwrap();
-        (status.code(), self.log.await.unwrap(), self.complaints.await.unwrap())
-    }
+/// A server in a process of its own, with everything in its log.
+async fn start(database: &Arc<TestDatabase>, format: &str) -> (ServerProcess, TestApp) {
+    let server = ServerProcess::start(
+        Path::new(env!("CARGO_BIN_EXE_video-call-server")),
+        &[
+            ("DATABASE_URL", &database.url),
+            ("RUST_LOG", "trace"),
+            ("LOG_FORMAT", format),
+            ("JWT_SECRET", JWT_SECRET),
+            ("LOGIN_RATE_PER_MINUTE", "0"),
+        ],
+    )
+    .await;
+    let app = TestApp::elsewhere(server.address(), Arc::clone(database));
+    (server, app)
 }
 
 /// Everything that happens on a day, with everything that is nobody's business. Gives what must not be logged, and a call.
@@ -140,11 +86,10 @@ async fn a_busy_day(app: &TestApp) -> (Vec<String>, String) {
 async fn the_log_tells_what_happens_and_no_secret_even_at_trace() {
     for format in ["pretty", "json"] {
         let database = Arc::new(TestDatabase::create().await);
-        let server = Process::start(&database, format).await;
-        let (mut secrets, call) = a_busy_day(&server.app).await;
+        let (server, app) = start(&database, format).await;
+        let (mut secrets, call) = a_busy_day(&app).await;
         secrets.extend(database.password());
-        server.signal(Signal::TERM);
-        let (code, log, complaints) = server.ended().await;
+        let Ended { code, log, complaints } = server.stop().await;
         assert_eq!(code, Some(0), "{complaints}");
         assert_eq!(complaints, "");
         for secret in secrets {
@@ -183,12 +128,10 @@ fn tells(log: &str, format: &str, call: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_server_loses_no_call_and_the_next_one_closes_it() {
     let database = Arc::new(TestDatabase::create().await);
-    let server = Process::start(&database, "json").await;
-    let (alice, bob) = server.app.pair().await;
+    let (server, app) = start(&database, "json").await;
+    let (alice, bob) = app.pair().await;
     let call = alice.dial(&bob).await;
-    server.signal(Signal::KILL);
-    let (code, ..) = server.ended().await;
-    assert_eq!(code, None, "killed");
+    assert_eq!(server.kill().await.code, None, "killed");
     let next = TestApp::start_on(database, Clock::machine(), |_| {}).await;
     assert_eq!(next.outcome(&call).await, "failed/server_restart");
 }

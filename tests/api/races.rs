@@ -1,9 +1,9 @@
 //! What must hold when things happen at the same instant, or very fast.
 
 use crate::app::TestApp;
-use crate::client::{Client, accept, call_user, candidate};
 use serde_json::json;
 use std::sync::Arc;
+use test_kit::client::{Client, accept, call_user, candidate};
 use tokio::sync::Barrier;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

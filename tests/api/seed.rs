@@ -1,10 +1,10 @@
 //! What the demo server's README shows, over both transports, and what stays of it in the database.
 
 use crate::app::TestApp;
-use crate::client::{Client, accept, answer, call_user, candidate, offer};
-use crate::transport::Transport;
 use serde_json::json;
 use std::time::Duration;
+use test_kit::Transport;
+use test_kit::client::{Client, accept, answer, call_user, candidate, offer};
 
 /// Login, join, call, accept, candidates both ways, end.
 async fn sequence(app: &TestApp, alice: &Client, bob: &Client) -> String {

@@ -1,10 +1,10 @@
 //! Login sessions: prolonged, reused, ended, by whomever.
 
 use crate::app::{Account, PASSWORD, TestApp};
-use crate::client::{Client, End};
-use crate::http::Answer;
 use serde_json::{Value, json};
 use std::time::Duration;
+use test_kit::Answer;
+use test_kit::client::{Client, End};
 use tokio::task::JoinSet;
 
 const NEW_PASSWORD: &str = "another good password";
@@ -40,7 +40,7 @@ async fn a_refresh_token_is_traded_once_and_its_reuse_ends_the_session() {
     assert_eq!(alice.ended().await, End::Disconnect);
     assert_eq!(refresh(&app, &third["refreshToken"]).await.outcome(), revoked());
     assert_eq!(me(&app, third["token"].as_str().unwrap()).await, revoked());
-    let back = Client::open(app.address, crate::transport::Transport::WebSocket).await;
+    let back = Client::open(app.address, test_kit::Transport::WebSocket).await;
     assert_eq!(back.connect(&json!({"token": third["token"]})).await, Err("session_revoked".into()));
     assert!(bob.is_open());
     assert_eq!(app.outcome(&call).await, "completed/session_revoked");

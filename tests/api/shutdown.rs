@@ -1,9 +1,9 @@
 //! The server goes down in order.
 
 use crate::app::TestApp;
-use crate::client::{Client, End};
-use crate::transport::Transport;
 use serde_json::json;
+use test_kit::Transport;
+use test_kit::client::{Client, End};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_ends_calls_on_record_and_lets_clients_come_back() {

@@ -2,10 +2,10 @@
 #![expect(clippy::unchecked_time_subtraction, reason = "of constants that anybody can compare")]
 
 use crate::app::TestApp;
-use crate::client::{Client, End, accept, offer};
-use crate::transport::Transport;
 use serde_json::{Value, json};
 use std::time::Duration;
+use test_kit::Transport;
+use test_kit::client::{Client, End, accept, offer};
 
 const INSTANT: Duration = Duration::from_millis(1);
 const MINUTE: Duration = Duration::from_mins(1);
@@ -45,7 +45,7 @@ async fn a_device_that_comes_back_within_the_grace_goes_on_with_its_call() {
     let call = alice.talk(&bob).await;
     let account = breaks(bob, &alice, &call).await;
     let third = app.user("third").await;
-    let busy = third.ok("call_user", &crate::client::call_user(&account.id)).await;
+    let busy = third.ok("call_user", &test_kit::client::call_user(&account.id)).await;
     assert_eq!(busy["status"], "user_busy", "during a grace");
     app.clock.advance(GRACE - INSTANT);
     alice.emit("renegotiate", &json!({"callId": call, "description": offer()}));
@@ -128,7 +128,7 @@ async fn a_token_is_said_to_expire_a_minute_before_and_a_newer_one_keeps_the_soc
     bob.disconnected().await;
     alice.silence().await;
     assert!(alice.is_open());
-    let dial = alice.ok("call_user", &crate::client::call_user(&bob.id)).await;
+    let dial = alice.ok("call_user", &test_kit::client::call_user(&bob.id)).await;
     assert_eq!(dial["status"], "user_offline");
 }
 

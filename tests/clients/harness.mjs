@@ -20,7 +20,7 @@ import { SDP_MARK } from './wire.mjs';
 export * from './client.mjs';
 export * from './wire.mjs';
 
-const BINARY = resolve(process.env.SERVER_BIN ?? join(import.meta.dirname, '../../target/debug/video-call-server'));
+export const BINARY = resolve(process.env.SERVER_BIN ?? join(import.meta.dirname, '../../target/debug/video-call-server'));
 const BASE_URL = process.env.TEST_DATABASE_URL ?? 'postgres://postgres@127.0.0.1:5432/postgres';
 const START_MS = 30_000;
 const STOP_MS = 25_000;
