@@ -1,0 +1,13 @@
+export { browserPlatform } from './browser';
+export { Call, type CallEvents } from './call';
+export type { CallState, EndReason, Link } from './call-state';
+export { Calls, type CallsEvents } from './calls';
+export { type CallClient, type ClientOptions, createClient } from './client';
+export { Connection, type ConnectionEvents, type ConnectionState } from './connection';
+export { CallError, type ErrorCode, isCallError, toCallError } from './errors';
+export type { LocalMedia } from './media';
+export type * from './platform';
+export { Presence } from './presence';
+export type * from './protocol';
+export { measureQuality, type Quality, QualityMeter } from './quality';
+export { Session, type SignOutReason } from './session';
