@@ -90,7 +90,7 @@ fn read_until(tcp: &mut TcpStream, mark: &[u8]) -> Vec<u8> {
     let mut read = Vec::new();
     while !read.ends_with(mark) {
         let mut byte = [0];
-        tcp.read_exact(&mut byte).unwrap_or_else(|error| panic!("{error} after {:?}", String::from_utf8_lossy(&read)));
+        tcp.read_exact(&mut byte).unwrap();
         read.extend(byte);
     }
     read
