@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// Of the contract, one call less: a user may start ten calls at once, and another every two seconds.
-const CALLS_AT_ONCE: f64 = 9.0;
-const CALLS_A_SECOND: f64 = 0.5;
+const CALLS_AT_ONCE: u32 = 9;
+const ANOTHER_CALL_AFTER: Duration = Duration::from_secs(2);
 /// Between two looks at whether more calls may begin.
 const LOOK: Duration = Duration::from_millis(10);
 const LAST_CALLS_END_WITHIN: Duration = Duration::from_mins(1);
@@ -22,7 +22,6 @@ pub(crate) struct Exchange {
     next: Cell<usize>,
     /// Candidates that each side sends.
     candidates: usize,
-    opened: Instant,
     /// Calls that are kept going.
     wanted: Cell<usize>,
     running: Cell<usize>,
@@ -65,6 +64,8 @@ struct Pair {
 struct Side {
     link: Rc<Link>,
     account: Account,
+    /// When the calls it has started no longer count.
+    made_up_for: Cell<Instant>,
 }
 
 struct Call {
@@ -97,7 +98,6 @@ impl Exchange {
             pairs: (0..pairs).map(|_| Pair::default()).collect(),
             next: Cell::new(0),
             candidates,
-            opened: Instant::now(),
             wanted: Cell::new(0),
             running: Cell::new(0),
             tally: RefCell::default(),
@@ -109,7 +109,8 @@ impl Exchange {
         };
         let links = crowd.fill(contestant, 0..pairs * 2, "none", ear).await;
         for (number, link) in links.into_iter().enumerate() {
-            let side = Side { link, account: contestant.account(number) };
+            let side =
+                Side { link, account: contestant.account(number), made_up_for: Cell::new(Instant::now()) };
             assert!(exchange.pairs[number / 2].sides[number % 2].set(side).is_ok());
         }
         exchange
@@ -160,13 +161,11 @@ impl Exchange {
 
     /// False: none may.
     fn dial_next(&self) -> bool {
-        let of_each = CALLS_AT_ONCE + CALLS_A_SECOND * self.opened.elapsed().as_secs_f64();
         for _ in 0..self.pairs.len() {
             let number = self.next.get();
             self.next.set((number + 1) % self.pairs.len());
             let pair = &self.pairs[number];
-            // They take turns, so that each side has started half of the calls.
-            if pair.call.borrow().is_none() && f64::from(pair.calls.get() / 2) < of_each - 1.0 {
+            if pair.call.borrow().is_none() && pair.side(pair.next_caller()).may_call() {
                 self.dial(pair);
                 return true;
             }
@@ -176,7 +175,8 @@ impl Exchange {
     }
 
     fn dial(&self, pair: &Pair) {
-        let caller = usize::from(!pair.calls.get().is_multiple_of(2));
+        let caller = pair.next_caller();
+        pair.side(caller).count_call();
         pair.calls.update(|calls| calls + 1);
         self.running.update(|running| running + 1);
         let [me, them] = [caller, 1 - caller].map(|side| &pair.side(side).account);
@@ -260,6 +260,21 @@ fn unexpected<T>(frame: Frame<'_>) -> T {
 impl Pair {
     fn side(&self, side: usize) -> &Side {
         self.sides[side].get().expect("everybody has joined")
+    }
+
+    /// They take turns.
+    fn next_caller(&self) -> usize {
+        usize::from(!self.calls.get().is_multiple_of(2))
+    }
+}
+
+impl Side {
+    fn may_call(&self) -> bool {
+        self.made_up_for.get() <= Instant::now() + ANOTHER_CALL_AFTER * (CALLS_AT_ONCE - 1)
+    }
+
+    fn count_call(&self) {
+        self.made_up_for.set(self.made_up_for.get().max(Instant::now()) + ANOTHER_CALL_AFTER);
     }
 }
 
