@@ -39,6 +39,8 @@ pub fn init(config: &Config, output: Output) -> Result<(), TelemetryError> {
         Output::Stdout => registry.with(lines(config, io::stdout, io::stdout().is_terminal())).try_init()?,
         Output::Stderr => registry.with(lines(config, io::stderr, io::stderr().is_terminal())).try_init()?,
     }
+    // Libraries that log by `log` ask about every frame they see. None of them may say more (see `caps`): spare them the question.
+    log::set_max_level(log::LevelFilter::Info);
     Ok(())
 }
 

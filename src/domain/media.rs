@@ -1,9 +1,10 @@
 //! What two browsers tell each other through us: descriptions and candidates, checked for shape and size and passed on as they came.
 
-use super::readable::is_readable;
-use serde::{Deserialize, Serialize};
+use super::readable::{Readable, ReadableText, read_text};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
-use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 /// An SDP of a browser with every codec, screen share and simulcast stays far below.
@@ -58,59 +59,86 @@ pub(crate) enum BadMedia {
 #[serde(transparent)]
 pub(crate) struct Description(Arc<RawValue>);
 
-#[derive(Deserialize)]
-struct DescriptionShape<'a> {
-    #[serde(rename = "type")]
-    kind: SdpType,
-    #[serde(borrow)]
-    sdp: Option<&'a RawValue>,
+/// What is looked at in a description. All of it is read: it goes to the peer as it came.
+#[derive(Default)]
+struct DescriptionShape {
+    kind: Option<SdpType>,
+    /// The length of the SDP as the browser wrote it: escapes only make it longer here.
+    sdp: Option<usize>,
+}
+
+impl<'de> Deserialize<'de> for DescriptionShape {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = DescriptionShape;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("{type, sdp}")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<DescriptionShape, A::Error> {
+                let mut shape = DescriptionShape::default();
+                while let Some(field) = fields.next_key::<Field>()? {
+                    match field {
+                        Field::Type if shape.kind.is_none() => shape.kind = Some(fields.next_value()?),
+                        Field::Sdp if shape.sdp.is_none() => {
+                            shape.sdp = fields.next_value::<Option<ReadableText>>()?.map(|text| text.0);
+                        }
+                        Field::Type | Field::Sdp => return Err(A::Error::custom("twice")),
+                        Field::Candidate | Field::Other => _ = fields.next_value::<Readable>()?,
+                    }
+                }
+                Ok(shape)
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+/// The name of a field of a description or candidate.
+enum Field {
+    Type,
+    Sdp,
+    Candidate,
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Field {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        read_text(deserializer, |name| match name {
+            "type" => Self::Type,
+            "sdp" => Self::Sdp,
+            "candidate" => Self::Candidate,
+            _ => Self::Other,
+        })
+    }
 }
 
 impl Description {
     /// Checks the shape, the type and the size; the SDP itself is the browsers' business.
     pub(crate) fn parse(raw: &RawValue, allowed: &[SdpType]) -> Result<Self, BadMedia> {
-        let shape: DescriptionShape =
-            serde_json::from_str(raw.get()).map_err(|_| BadMedia::NotADescription)?;
-        if !allowed.contains(&shape.kind) {
-            return Err(BadMedia::WrongSdpType);
-        }
-        match shape.sdp {
-            Some(sdp) => check_sdp(sdp)?,
-            // Only a rollback has nothing to describe.
-            None if shape.kind == SdpType::Rollback => {}
-            None => return Err(BadMedia::NotADescription),
-        }
         if raw.get().len() > SDP_LIMIT + SDP_LIMIT / 4 {
             return Err(BadMedia::TooLarge);
         }
-        relayed(raw, BadMedia::NotADescription).map(Self)
-    }
-}
-
-/// What goes to the peer as it came, so that all of it must be good, and not only what is looked at here.
-fn relayed(raw: &RawValue, unreadable: BadMedia) -> Result<Arc<RawValue>, BadMedia> {
-    if raw.get().contains("\\u0000") {
-        return Err(BadMedia::Nul);
-    }
-    if !is_readable(raw) {
-        return Err(unreadable);
-    }
-    Ok(raw.to_owned().into())
-}
-
-fn check_sdp(sdp: &RawValue) -> Result<(), BadMedia> {
-    let text = sdp.get();
-    if !text.starts_with('"') {
-        return Err(BadMedia::NotADescription);
-    }
-    // Escapes only make the text longer: decode only what could be too long.
-    if text.len() > SDP_LIMIT {
-        let decoded: Cow<'_, str> = serde_json::from_str(text).map_err(|_| BadMedia::NotADescription)?;
-        if decoded.len() > SDP_LIMIT {
-            return Err(BadMedia::TooLarge);
+        let shape: DescriptionShape = read(raw, BadMedia::NotADescription)?;
+        let kind = shape.kind.ok_or(BadMedia::NotADescription)?;
+        if !allowed.contains(&kind) {
+            return Err(BadMedia::WrongSdpType);
+        }
+        match shape.sdp {
+            Some(length) if length > SDP_LIMIT => Err(BadMedia::TooLarge),
+            // Only a rollback has nothing to describe.
+            None if kind != SdpType::Rollback => Err(BadMedia::NotADescription),
+            Some(_) | None => Ok(Self(raw.to_owned().into())),
         }
     }
-    Ok(())
+}
+
+/// Reads it once; `otherwise`: why it cannot be read, if it is not for a NUL.
+fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue, otherwise: BadMedia) -> Result<T, BadMedia> {
+    serde_json::from_str(raw.get())
+        .map_err(|_| if raw.get().contains("\\u0000") { BadMedia::Nul } else { otherwise })
 }
 
 impl Description {
@@ -130,11 +158,40 @@ impl Candidate {
 #[serde(transparent)]
 pub(crate) struct Candidate(Arc<RawValue>);
 
-#[derive(Deserialize)]
-struct CandidateShape<'a> {
-    #[expect(dead_code, reason = "it is only parsed")]
-    #[serde(borrow)]
-    candidate: Cow<'a, str>,
+/// An object with a text `candidate`, or null, read whole.
+struct CandidateShape;
+
+impl<'de> Deserialize<'de> for CandidateShape {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = CandidateShape;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a candidate")
+            }
+
+            fn visit_unit<E>(self) -> Result<CandidateShape, E> {
+                Ok(CandidateShape)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<CandidateShape, A::Error> {
+                let mut found = false;
+                while let Some(field) = fields.next_key::<Field>()? {
+                    match field {
+                        Field::Candidate if found => return Err(A::Error::custom("twice")),
+                        Field::Candidate => {
+                            fields.next_value::<ReadableText>()?;
+                            found = true;
+                        }
+                        Field::Type | Field::Sdp | Field::Other => _ = fields.next_value::<Readable>()?,
+                    }
+                }
+                if found { Ok(CandidateShape) } else { Err(A::Error::missing_field("candidate")) }
+            }
+        }
+        deserializer.deserialize_any(Fields)
+    }
 }
 
 impl Candidate {
@@ -143,11 +200,8 @@ impl Candidate {
         if raw.get().len() > CANDIDATE_LIMIT {
             return Err(BadMedia::TooLarge);
         }
-        if raw.get() != "null" {
-            let _shape: CandidateShape =
-                serde_json::from_str(raw.get()).map_err(|_| BadMedia::NotACandidate)?;
-        }
-        relayed(raw, BadMedia::NotACandidate).map(Self)
+        read::<CandidateShape>(raw, BadMedia::NotACandidate)?;
+        Ok(Self(raw.to_owned().into()))
     }
 }
 

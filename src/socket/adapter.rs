@@ -25,7 +25,7 @@ pub(super) struct Inline;
 
 impl MessageHandler<LocalAdapter, Inline> for Reception {
     fn call(&self, _: Arc<Socket>, value: Value, ack: Option<i64>) {
-        self.sockets.receive(&self.connection, Inbound::read(&value, ack));
+        self.sockets.receive(&self.connection, Inbound::read(value, ack));
     }
 }
 
@@ -52,11 +52,11 @@ impl Sockets {
         identity: Option<&Arc<Identity>>,
         event: Inbound,
     ) {
-        if event.event == "ping" {
+        if event.event() == "ping" {
             connection.line.send(Item::Pong);
             return acknowledge(connection, &event, Reply::Done);
         }
-        let Some(known) = Known::named(&event.event) else {
+        let Some(known) = Known::named(event.event()) else {
             return answer(connection, &event, Reply::Failed(Error::UnknownEvent));
         };
         let Some(identity) = identity else {
@@ -127,14 +127,14 @@ pub(super) fn apply(live: &Live, device: DeviceId, known: Immediate, event: &Inb
 pub(super) fn answer(connection: &Connection, event: &Inbound, reply: Reply) {
     if let Reply::Failed(error) = &reply {
         log_failure(connection, event, error);
-        if event.event == "join" {
+        if event.event() == "join" {
             connection.line.send(Item::JoinError(Failure::new(error)));
         }
     }
     match (event.ack, reply) {
         (None, Reply::Failed(error)) => {
             // An event name may be as long as a frame.
-            let name = event.event.chars().take(64).collect();
+            let name = event.event().chars().take(64).collect();
             let failure = Failure::new(&error);
             connection.line.send(Item::EventError { event: name, failure, call: event.call_id() });
         }
@@ -149,7 +149,7 @@ fn acknowledge(connection: &Connection, event: &Inbound, reply: Reply) {
 }
 
 fn log_failure(connection: &Connection, event: &Inbound, error: &Error) {
-    let name: String = event.event.chars().take(64).collect();
+    let name: String = event.event().chars().take(64).collect();
     if let Error::Internal(source) = error {
         tracing::error!(device = %connection.device, event = name, error = %source, "event failed");
     } else {

@@ -247,7 +247,7 @@ impl Sockets {
                     Phase::Lobby | Phase::Joined(_) | Phase::Closed => return,
                 }
             };
-            if event.event != "join" {
+            if event.event() != "join" {
                 self.handle(connection, identity.as_ref(), event);
             } else if let Err(error) = connection.may_join_again(self.app.clock.now()) {
                 adapter::answer(connection, &event, Reply::Failed(error));

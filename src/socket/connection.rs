@@ -103,7 +103,7 @@ impl Connection {
             Phase::Lobby => None,
             Phase::Joined(identity) => Some(Arc::clone(identity)),
         };
-        if event.event != "join" {
+        if event.event() != "join" {
             return Sorted::Handle(was, event);
         }
         if was.is_some()

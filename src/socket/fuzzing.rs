@@ -127,7 +127,7 @@ impl Stage {
 
     fn send(&mut self, actor: &Actor, frame: &str) -> bool {
         let frame = frame.replace("CALL", &self.newest);
-        let event = Inbound::read(&Value::Str(frame.clone().into(), None), None);
+        let event = Inbound::read(Value::Str(frame.clone().into(), None), None);
         assert!(event.size() <= frame.len(), "an event is no larger than its frame");
         assert!(event.call_id().is_none_or(|id| id.len() == 36));
         let result = self.handle(actor, &event);
@@ -139,11 +139,11 @@ impl Stage {
     }
 
     fn handle(&mut self, actor: &Actor, event: &Inbound) -> Result<()> {
-        match Known::named(&event.event) {
+        match Known::named(event.event()) {
             Some(Known::CallUser) => self.dial(actor, event),
             Some(Known::Authenticate) => event.parse::<Authenticate>().map(drop),
             Some(Known::Immediate(known)) => apply(&self.live, actor.device, known, event).map(drop),
-            None if event.event == "join" => {
+            None if event.event() == "join" => {
                 let join: Join = event.parse()?;
                 self.live.join(actor.joining(join.resume))
             }

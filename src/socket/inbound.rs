@@ -7,21 +7,25 @@ use serde::de::{Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use socketioxide::handler::Value;
-use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 /// An event as it came.
 #[derive(Debug)]
 pub(super) struct Inbound {
-    pub(super) event: String,
-    /// The first argument, if there was one.
-    pub(super) payload: Option<Box<RawValue>>,
+    /// The packet, shared with whoever read it.
+    packet: Value,
+    /// Where in its text the name is.
+    event: Range<usize>,
+    /// Where the first argument is, if there was one.
+    payload: Option<Range<usize>>,
     pub(super) ack: Option<i64>,
 }
 
 /// `["event", payload, …]`; further arguments mean nothing.
 struct Frame<'a> {
-    event: Cow<'a, str>,
+    /// A name that needs an escape does not come this far: socketioxide cannot decode it.
+    event: &'a str,
     payload: Option<&'a RawValue>,
 }
 
@@ -47,26 +51,33 @@ impl<'de: 'a, 'a> Deserialize<'de> for Frame<'a> {
 }
 
 impl Inbound {
-    /// An event packet's text. What is broken behind the event's name has neither name nor payload.
-    pub(super) fn read(value: &Value, ack: Option<i64>) -> Self {
-        let text = if let Value::Str(text, _) = value { text.as_str() } else { "" };
-        match serde_json::from_str::<Frame>(text) {
-            Ok(frame) => {
-                Self { event: frame.event.into_owned(), payload: frame.payload.map(ToOwned::to_owned), ack }
-            }
-            Err(_) => Self { event: String::new(), payload: None, ack },
-        }
+    /// An event packet. What is broken behind the event's name has neither name nor payload.
+    pub(super) fn read(packet: Value, ack: Option<i64>) -> Self {
+        let text = text_of(&packet);
+        let (event, payload) = serde_json::from_str::<Frame>(text).map_or((0..0, None), |frame| {
+            (place(text, frame.event), frame.payload.map(|payload| place(text, payload.get())))
+        });
+        Self { packet, event, payload, ack }
+    }
+
+    /// Its name.
+    pub(super) fn event(&self) -> &str {
+        text_of(&self.packet).get(self.event.clone()).unwrap_or_default()
+    }
+
+    fn payload(&self) -> Option<&str> {
+        text_of(&self.packet).get(self.payload.clone()?)
     }
 
     /// What it holds in memory.
     pub(super) fn size(&self) -> usize {
-        self.event.len() + self.payload.as_ref().map_or(0, |payload| payload.get().len())
+        text_of(&self.packet).len()
     }
 
     /// The payload as a command.
     pub(super) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
-        let raw = self.payload.as_ref().ok_or_else(|| Error::field("payload", "is missing"))?;
-        serde_json::from_str(raw.get()).map_err(|error| {
+        let raw = self.payload().ok_or_else(|| Error::field("payload", "is missing"))?;
+        serde_json::from_str(raw).map_err(|error| {
             // The message may quote the input, which may be long.
             let reason: String = error.to_string().chars().take(200).collect();
             Error::Validation {
@@ -83,9 +94,19 @@ impl Inbound {
             #[serde(rename = "callId")]
             call_id: CallId,
         }
-        let shape: Shape = serde_json::from_str(self.payload.as_ref()?.get()).ok()?;
+        let shape: Shape = serde_json::from_str(self.payload()?).ok()?;
         Some(shape.call_id.to_string())
     }
+}
+
+fn text_of(packet: &Value) -> &str {
+    if let Value::Str(text, _) = packet { text.as_str() } else { "" }
+}
+
+/// Where in `text` a part of it is.
+fn place(text: &str, part: &str) -> Range<usize> {
+    let start = part.as_ptr().addr() - text.as_ptr().addr();
+    start..start + part.len()
 }
 
 #[derive(Deserialize)]
