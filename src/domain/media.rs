@@ -63,8 +63,8 @@ pub(crate) struct Description(Arc<RawValue>);
 #[derive(Default)]
 struct DescriptionShape {
     kind: Option<SdpType>,
-    /// The length of the SDP as the browser wrote it: escapes only make it longer here.
-    sdp: Option<usize>,
+    /// The length of the SDP as the browser wrote it: escapes only make it longer here. It may be there and null.
+    sdp: Option<Option<usize>>,
 }
 
 impl<'de> Deserialize<'de> for DescriptionShape {
@@ -83,7 +83,8 @@ impl<'de> Deserialize<'de> for DescriptionShape {
                     match field {
                         Field::Type if shape.kind.is_none() => shape.kind = Some(fields.next_value()?),
                         Field::Sdp if shape.sdp.is_none() => {
-                            shape.sdp = fields.next_value::<Option<ReadableText>>()?.map(|text| text.0);
+                            let sdp = fields.next_value::<Option<ReadableText>>()?;
+                            shape.sdp = Some(sdp.map(|text| text.0));
                         }
                         Field::Type | Field::Sdp => return Err(A::Error::custom("twice")),
                         Field::Candidate | Field::Other => _ = fields.next_value::<Readable>()?,
@@ -126,7 +127,7 @@ impl Description {
         if !allowed.contains(&kind) {
             return Err(BadMedia::WrongSdpType);
         }
-        match shape.sdp {
+        match shape.sdp.flatten() {
             Some(length) if length > SDP_LIMIT => Err(BadMedia::TooLarge),
             // Only a rollback has nothing to describe.
             None if kind != SdpType::Rollback => Err(BadMedia::NotADescription),
@@ -258,12 +259,16 @@ mod tests {
             r#"{"type":"offer","sdp":{}}"#,
             r#"{"type":"offer","sdp":null}"#,
             r#"{"type":"offer","type":"offer","sdp":"v=0"}"#,
+            r#"{"type":"offer","sdp":null,"sdp":"v=0"}"#,
+            r#"{"type":"offer","sdp":"v=0","sdp":null}"#,
             r#"{"type":"OFFER","sdp":"v=0"}"#,
+            r#"["offer","v=0"]"#,
         ] {
             assert_eq!(offer(text), Err(BadMedia::NotADescription), "{text}");
         }
         assert_eq!(offer(r#"{"type":"answer","sdp":"v=0"}"#), Err(BadMedia::WrongSdpType));
         assert_eq!(offer(r#"{"type":"offer","sdp":"a\u0000b"}"#), Err(BadMedia::Nul));
+        assert!(offer(r#"{"type":"offer","sdp":"a\\u0000b"}"#).is_ok(), "a backslash, and then text");
     }
 
     #[test]
