@@ -63,8 +63,14 @@ pub(crate) struct Description(Arc<RawValue>);
 #[derive(Default)]
 struct DescriptionShape {
     kind: Option<SdpType>,
-    /// The length of the SDP as the browser wrote it: escapes only make it longer here. It may be there and null.
-    sdp: Option<Option<usize>>,
+    sdp: Option<Sdp>,
+}
+
+/// A field that may be there and say nothing.
+enum Sdp {
+    Null,
+    /// As the browser wrote it: escapes only make it longer here.
+    Length(usize),
 }
 
 impl<'de> Deserialize<'de> for DescriptionShape {
@@ -83,8 +89,8 @@ impl<'de> Deserialize<'de> for DescriptionShape {
                     match field {
                         Field::Type if shape.kind.is_none() => shape.kind = Some(fields.next_value()?),
                         Field::Sdp if shape.sdp.is_none() => {
-                            let sdp = fields.next_value::<Option<ReadableText>>()?;
-                            shape.sdp = Some(sdp.map(|text| text.0));
+                            let text: Option<ReadableText> = fields.next_value()?;
+                            shape.sdp = Some(text.map_or(Sdp::Null, |text| Sdp::Length(text.0)));
                         }
                         Field::Type | Field::Sdp => return Err(A::Error::custom("twice")),
                         Field::Candidate | Field::Other => _ = fields.next_value::<Readable>()?,
@@ -127,10 +133,10 @@ impl Description {
         if !allowed.contains(&kind) {
             return Err(BadMedia::WrongSdpType);
         }
-        match shape.sdp.flatten() {
-            Some(length) if length > SDP_LIMIT => Err(BadMedia::TooLarge),
+        match shape.sdp {
+            Some(Sdp::Length(length)) if length > SDP_LIMIT => Err(BadMedia::TooLarge),
             // Only a rollback has nothing to describe.
-            None if kind != SdpType::Rollback => Err(BadMedia::NotADescription),
+            Some(Sdp::Null) | None if kind != SdpType::Rollback => Err(BadMedia::NotADescription),
             Some(_) | None => Ok(Self(raw.to_owned().into())),
         }
     }
