@@ -1,8 +1,16 @@
 //! Every id its own type, so that a user id can never stand where a call id is meant.
 
+use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use uuid::Uuid;
+
+/// A map by ids that were made here, or were looked up in the database: nobody can choose them to collide, so a hash that is
+/// only fast will do.
+pub(crate) type IdMap<K, V> = HashMap<K, V, RandomState>;
+/// Likewise, a set.
+pub(crate) type IdSet<K> = HashSet<K, RandomState>;
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $make:ident) => {

@@ -1,11 +1,13 @@
 //! Who is online: sets in, changes out.
 
-use super::ids::{DeviceId, UserId};
+use super::ids::{DeviceId, IdMap, IdSet, UserId};
 use super::message::Party;
 use super::username::Username;
-use serde::ser::{Serialize, SerializeStruct, Serializer};
+use serde::Serialize;
+use serde::ser::{SerializeStruct, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
 /// One online user.
@@ -17,22 +19,43 @@ pub(crate) struct OnlineUser {
     pub(crate) device: DeviceId,
 }
 
-/// The list of online users at one instant, in the order in which they came. Its wire form is made at most once.
+/// Something that many are told. Its wire form is made at most once.
 #[derive(Debug, Default)]
-pub(crate) struct Roster {
-    pub(crate) users: Vec<OnlineUser>,
+pub(crate) struct Broadcast<T> {
+    content: T,
     encoded: OnceLock<Box<RawValue>>,
 }
 
-impl Roster {
+impl<T: Serialize> Broadcast<T> {
+    fn new(content: T) -> Arc<Self> {
+        Arc::new(Self { content, encoded: OnceLock::new() })
+    }
+
     /// The wire form, as both transports show it.
     pub(crate) fn encoded(&self) -> &RawValue {
         self.encoded.get_or_init(|| {
-            // Rows of ids and names always encode.
-            to_raw_value(&self.users).unwrap_or_else(|_| RawValue::NULL.to_owned())
+            // Ids and names always encode.
+            to_raw_value(&self.content).unwrap_or_else(|_| RawValue::NULL.to_owned())
         })
     }
 }
+
+impl<T> Deref for Broadcast<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.content
+    }
+}
+
+impl<T: PartialEq> PartialEq for Broadcast<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.content == other.content
+    }
+}
+
+/// The list of online users at one instant, in the order in which they came.
+pub(crate) type Roster = Broadcast<Vec<OnlineUser>>;
 
 impl Serialize for OnlineUser {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -45,22 +68,33 @@ impl Serialize for OnlineUser {
     }
 }
 
-impl PartialEq for Roster {
-    fn eq(&self, other: &Self) -> bool {
-        self.users == other.users
-    }
-}
-
 /// What changed since the last delta.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct RosterDelta {
-    pub(crate) online: Vec<Party>,
+pub(crate) type RosterDelta = Broadcast<Changes>;
+
+/// Users who came, and users who went.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Changes {
+    pub(crate) online: Vec<Arrival>,
     pub(crate) offline: Vec<UserId>,
 }
 
-impl RosterDelta {
-    pub(crate) fn is_empty(&self) -> bool {
+impl Changes {
+    fn is_empty(&self) -> bool {
         self.online.is_empty() && self.offline.is_empty()
+    }
+}
+
+/// A user who came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Arrival(pub(crate) Party);
+
+impl Serialize for Arrival {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut row = serializer.serialize_struct("Arrival", 3)?;
+        row.serialize_field("id", &self.0.id)?;
+        row.serialize_field("username", &self.0.username)?;
+        row.serialize_field("isOnline", &true)?;
+        row.end()
     }
 }
 
@@ -84,18 +118,18 @@ pub(crate) enum PresenceMode {
 pub(crate) struct Presence {
     arrivals: u64,
     online: BTreeMap<u64, OnlineUser>,
-    arrival_of: HashMap<UserId, u64>,
+    arrival_of: IdMap<UserId, u64>,
     roster: Option<Arc<Roster>>,
-    full: HashSet<DeviceId>,
-    delta: HashSet<DeviceId>,
-    watchers: HashMap<UserId, HashSet<DeviceId>>,
-    watching: HashMap<DeviceId, Vec<UserId>>,
+    full: IdSet<DeviceId>,
+    delta: IdSet<DeviceId>,
+    watchers: IdMap<UserId, IdSet<DeviceId>>,
+    watching: IdMap<DeviceId, Vec<UserId>>,
     list_changed: bool,
     /// Users whose state changed since the last deltas.
-    changed: HashMap<UserId, Change>,
+    changed: IdMap<UserId, Change>,
     changes: u64,
     /// Devices that began to listen since the last deltas, and after which change: they know what was before.
-    fresh: HashMap<DeviceId, u64>,
+    fresh: IdMap<DeviceId, u64>,
 }
 
 #[derive(Debug)]
@@ -156,9 +190,7 @@ impl Presence {
     /// The list now; the same allocation until it changes.
     pub(crate) fn roster(&mut self) -> Arc<Roster> {
         let online = &self.online;
-        Arc::clone(self.roster.get_or_insert_with(|| {
-            Arc::new(Roster { users: online.values().cloned().collect(), encoded: OnceLock::new() })
-        }))
+        Arc::clone(self.roster.get_or_insert_with(|| Broadcast::new(online.values().cloned().collect())))
     }
 
     /// The device listens in `mode` from now on.
@@ -231,12 +263,14 @@ impl Presence {
             // Too many to tell each only what it does not know: all are told everything that happened, which does no harm.
             fresh.clear();
         }
-        let mut all = RosterDelta::default();
-        let mut single: HashMap<DeviceId, RosterDelta> = HashMap::new();
+        let mut all = Changes::default();
+        let mut single: IdMap<DeviceId, Changes> = IdMap::default();
         for (user, change) in changed {
             let now = self.arrival_of.get(&user).and_then(|arrival| self.online.get(arrival));
-            let add = |delta: &mut RosterDelta| match now {
-                Some(row) => delta.online.push(Party { id: row.id, username: row.username.clone() }),
+            let add = |delta: &mut Changes| match now {
+                Some(row) => {
+                    delta.online.push(Arrival(Party { id: row.id, username: row.username.clone() }));
+                }
                 None => delta.offline.push(user),
             };
             let is_news = is_storm || now.is_some() != change.told;
@@ -252,11 +286,11 @@ impl Presence {
             }
         }
         let mut deltas: Vec<_> =
-            single.into_iter().map(|(device, delta)| (Arc::new(delta), vec![device])).collect();
+            single.into_iter().map(|(device, delta)| (Broadcast::new(delta), vec![device])).collect();
         let established: Vec<_> =
             self.delta.iter().filter(|device| !fresh.contains_key(device)).copied().collect();
         if !all.is_empty() && !established.is_empty() {
-            deltas.push((Arc::new(all), established));
+            deltas.push((Broadcast::new(all), established));
         }
         deltas
     }
@@ -274,7 +308,7 @@ mod tests {
         presence.set_online(ann.clone(), first);
         presence.set_online(ann.clone(), second);
         let roster = presence.roster();
-        assert_eq!(roster.users, [OnlineUser { id: ann.id, username: ann.username, device: second }]);
+        assert_eq!(**roster, [OnlineUser { id: ann.id, username: ann.username, device: second }]);
     }
 
     #[test]
@@ -284,7 +318,7 @@ mod tests {
         assert!(presence.take_list().is_none());
         presence.set_online(ann, DeviceId::new());
         assert_eq!(presence.take_list(), Some(vec![listener]));
-        assert_eq!(presence.roster().users.len(), 1);
+        assert_eq!(presence.roster().len(), 1);
         assert!(presence.take_list().is_none());
     }
 
@@ -297,9 +331,9 @@ mod tests {
         presence.set_offline(ann.id);
         presence.set_online(bob.clone(), DeviceId::new());
         let deltas = presence.take_deltas();
-        assert_eq!(*deltas[0].0, RosterDelta { online: vec![bob.clone()], offline: vec![] });
+        assert_eq!(**deltas[0].0, Changes { online: vec![Arrival(bob.clone())], offline: vec![] });
         presence.set_offline(bob.id);
-        assert_eq!(*presence.take_deltas()[0].0, RosterDelta { online: vec![], offline: vec![bob.id] });
+        assert_eq!(**presence.take_deltas()[0].0, Changes { online: vec![], offline: vec![bob.id] });
     }
 
     #[test]
@@ -313,14 +347,14 @@ mod tests {
         presence.set_offline(ann.id);
         let mut deltas = presence.take_deltas();
         deltas.sort_by_key(|(_, hearers)| hearers[0] != listener);
-        let ann_went = RosterDelta { online: vec![], offline: vec![ann.id] };
+        let ann_went = Changes { online: vec![], offline: vec![ann.id] };
         assert_eq!(deltas.len(), 2);
         assert_eq!(
-            (&*deltas[0].0, &deltas[0].1),
+            (&**deltas[0].0, &deltas[0].1),
             (&ann_went, &vec![listener]),
             "and nothing of bob, who was there"
         );
-        assert_eq!((&*deltas[1].0, &deltas[1].1), (&ann_went, &vec![watcher]));
+        assert_eq!((&**deltas[1].0, &deltas[1].1), (&ann_went, &vec![watcher]));
     }
 
     #[test]
@@ -333,7 +367,10 @@ mod tests {
         presence.set_online(bob.clone(), DeviceId::new());
         let deltas = presence.take_deltas();
         assert_eq!(deltas.len(), 1);
-        assert_eq!((deltas[0].0.online.clone(), deltas[0].1.clone()), (vec![ann.clone()], vec![watcher]));
+        assert_eq!(
+            (deltas[0].0.online.clone(), deltas[0].1.clone()),
+            (vec![Arrival(ann.clone())], vec![watcher])
+        );
         presence.watch(watcher, vec![]);
         presence.set_offline(ann.id);
         assert!(presence.take_deltas().is_empty());

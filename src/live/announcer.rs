@@ -44,7 +44,7 @@ impl Live {
             while hearers.len() > 0 {
                 let bytes = self.transition(|state, _, fx| {
                     let roster = state.presence().roster();
-                    let bytes = (roster.users.len() * ROW_BYTES).max(ROW_BYTES);
+                    let bytes = (roster.len() * ROW_BYTES).max(ROW_BYTES);
                     let slice = hearers.by_ref().take((SLICE_BYTES / bytes).max(1));
                     fx.sends.extend(slice.map(|device| (device, Message::UsersUpdated(Arc::clone(&roster)))));
                     u32::try_from(fx.sends.len() * bytes).unwrap_or(u32::MAX)

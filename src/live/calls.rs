@@ -1,7 +1,7 @@
 //! Calls: dialled, put on record, rung; and what the parties do to them.
 
 use super::Live;
-use crate::domain::ids::{CallId, DeviceId, UserId};
+use crate::domain::ids::{CallId, DeviceId, IdMap, UserId};
 use crate::domain::media::{CallType, Candidate, Description, MediaState};
 use crate::domain::message::{DialStatus, Party};
 use crate::domain::rate::{Gcra, Rate};
@@ -9,7 +9,6 @@ use crate::domain::switchboard::Dialled;
 use crate::domain::time::Moment;
 use crate::error::{Error, Result};
 use crate::store::journal::Ticket;
-use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -120,7 +119,7 @@ impl Live {
 /// Calls a user may start, remembered beyond its connections.
 pub(super) struct CallRates {
     rate: Option<Rate>,
-    users: Mutex<HashMap<UserId, Gcra>>,
+    users: Mutex<IdMap<UserId, Gcra>>,
 }
 
 impl CallRates {

@@ -25,16 +25,37 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// Where messages go: the socket layer.
+/// Where messages go: the socket layer. Called under the lock: nothing but [`Way::flush`] may take long.
 pub(crate) trait Sink: Send + Sync {
-    /// Queues a message for a device. Called under the lock: must not block.
-    fn post(&self, to: DeviceId, message: Message);
+    /// The way to a device, as long as it is connected.
+    fn way(&self, to: DeviceId) -> Option<Arc<dyn Way>>;
+}
 
-    /// Queues the end of a device's connection, after what was posted to it.
-    fn cut(&self, device: DeviceId, why: Cut);
+/// The way to one device.
+pub(crate) trait Way: Send + Sync {
+    /// Queues a message.
+    fn post(&self, message: Message);
 
-    /// Lets go out what is queued for these devices.
-    fn flush(&self, devices: &[DeviceId]);
+    /// Queues the end of the connection, after what was posted.
+    fn cut(&self, why: Cut);
+
+    /// Lets go out what is queued. Called without the lock.
+    fn flush(self: Arc<Self>);
+}
+
+/// The ways that a transition has used, each once in a row.
+struct Touched<'a> {
+    sink: &'a dyn Sink,
+    ways: Vec<(DeviceId, Arc<dyn Way>)>,
+}
+
+impl Touched<'_> {
+    fn way(&mut self, to: DeviceId) -> Option<&dyn Way> {
+        if self.ways.last().is_none_or(|(last, _)| *last != to) {
+            self.ways.push((to, self.sink.way(to)?));
+        }
+        self.ways.last().map(|(_, way)| &**way)
+    }
 }
 
 /// Live state, shared by both transports.
@@ -72,9 +93,9 @@ impl Live {
     pub(crate) fn idle() -> Self {
         struct Nowhere;
         impl Sink for Nowhere {
-            fn post(&self, _: DeviceId, _: Message) {}
-            fn cut(&self, _: DeviceId, _: Cut) {}
-            fn flush(&self, _: &[DeviceId]) {}
+            fn way(&self, _: DeviceId) -> Option<Arc<dyn Way>> {
+                None
+            }
         }
         let rules = Rules { ring_timeout: Duration::from_mins(1), reconnect_grace: Duration::from_secs(15) };
         Self::new(Clock::machine(), rules, None, Journal::new(1), Arc::new(Nowhere))
@@ -105,14 +126,17 @@ impl Live {
             ticket = Some(self.journal.record(row.clone(), now));
         }
         self.journal.saw(&effects.gone, now.wall);
-        let mut touched = Vec::with_capacity(effects.sends.len() + effects.cuts.len());
+        let ways = Vec::with_capacity(effects.sends.len() + effects.cuts.len());
+        let mut touched = Touched { sink: &*self.sink, ways };
         for (device, message) in effects.sends {
-            touched.push(device);
-            self.sink.post(device, message);
+            if let Some(way) = touched.way(device) {
+                way.post(message);
+            }
         }
         for (device, why) in effects.cuts {
-            touched.push(device);
-            self.sink.cut(device, why);
+            if let Some(way) = touched.way(device) {
+                way.cut(why);
+            }
         }
         let deadline_moved = state.next_deadline() != deadline;
         let presence_changed = state.presence().has_news();
@@ -124,8 +148,9 @@ impl Live {
         if presence_changed {
             self.presence_changed.iter().for_each(Notify::notify_one);
         }
-        touched.dedup();
-        self.sink.flush(&touched);
+        for (_, way) in touched.ways {
+            way.flush();
+        }
         (result, ticket)
     }
 

@@ -32,13 +32,13 @@ impl MessageHandler<LocalAdapter, Inline> for Reception {
 impl Sockets {
     fn receive(self: &Arc<Self>, connection: &Arc<Connection>, event: Inbound) {
         let _answered_before_the_end = connection.line.begin_handling();
-        let allowed =
-            self.event_rate.map_or(Ok(()), |rate| connection.rate().take(&rate, self.app.clock.now()));
+        let now = self.app.clock.now();
+        let allowed = self.event_rate.map_or(Ok(()), |rate| connection.rate().take(&rate, now));
         if let Err(retry_after) = allowed {
             connection.line.hold_back();
             return answer(connection, &event, Reply::Failed(Error::RateLimited { retry_after }));
         }
-        match connection.sort(event, self.app.clock.now()) {
+        match connection.sort(event, now) {
             Sorted::Drop => {}
             Sorted::Refuse(event, error) => answer(connection, &event, Reply::Failed(error)),
             Sorted::Join { was, join } => self.begin_join(connection, was, join),

@@ -13,7 +13,7 @@ use crate::domain::presence::PresenceMode;
 use crate::domain::switchboard::{Cut, Joining};
 use crate::domain::username::Username;
 use crate::error::{Error, Result};
-use crate::live::{Dial, Live, Sink};
+use crate::live::{Dial, Live, Sink, Way};
 use crate::store::journal::Journal;
 use chrono::DateTime;
 use futures_util::FutureExt;
@@ -85,22 +85,33 @@ fn user(number: u128) -> UserId {
 }
 
 /// What was to be sent.
-#[derive(Default)]
-struct Sent(Mutex<Vec<(DeviceId, Message)>>);
+#[derive(Clone, Default)]
+struct Sent(Arc<Mutex<Vec<(DeviceId, Message)>>>);
 
 impl Sink for Sent {
-    fn post(&self, to: DeviceId, message: Message) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((to, message));
+    fn way(&self, to: DeviceId) -> Option<Arc<dyn Way>> {
+        Some(Arc::new(WayTo { sent: self.clone(), to }))
+    }
+}
+
+struct WayTo {
+    sent: Sent,
+    to: DeviceId,
+}
+
+impl Way for WayTo {
+    fn post(&self, message: Message) {
+        self.sent.0.lock().unwrap_or_else(PoisonError::into_inner).push((self.to, message));
     }
 
-    fn cut(&self, _: DeviceId, _: Cut) {}
+    fn cut(&self, _: Cut) {}
 
-    fn flush(&self, _: &[DeviceId]) {}
+    fn flush(self: Arc<Self>) {}
 }
 
 struct Stage {
     live: Live,
-    sent: Arc<Sent>,
+    sent: Sent,
     actors: Vec<Actor>,
     /// Whose each call is.
     parties: HashMap<CallId, [UserId; 2]>,
@@ -109,10 +120,10 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
-        let sent = Arc::new(Sent::default());
+        let sent = Sent::default();
         let rules = Rules { ring_timeout: Duration::from_mins(1), reconnect_grace: Duration::from_secs(15) };
         let clock = Clock::held(DateTime::UNIX_EPOCH);
-        let live = Live::new(clock, rules, None, Journal::new(1000), Arc::<Sent>::clone(&sent));
+        let live = Live::new(clock, rules, None, Journal::new(1000), Arc::new(sent.clone()));
         let actors = [('a', "alice", 0xa), ('b', "bob", 0xb), ('c', "carol", 0xc), ('d', "bob", 0xb)];
         let actors = actors.iter().filter_map(|(letter, name, number)| Actor::new(*letter, name, *number));
         let stage =

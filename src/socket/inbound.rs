@@ -3,11 +3,10 @@
 use crate::domain::ids::{CallId, UserId};
 use crate::domain::media::{CallType, MediaState};
 use crate::error::{Error, Result};
-use serde::de::{Error as _, IgnoredAny, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
+use serde_json::Deserializer;
 use serde_json::value::RawValue;
 use socketioxide::handler::Value;
-use std::fmt;
 use std::ops::Range;
 
 /// An event as it came.
@@ -17,46 +16,16 @@ pub(super) struct Inbound {
     packet: Value,
     /// Where in its text the name is.
     event: Range<usize>,
-    /// Where the first argument is, if there was one.
-    payload: Option<Range<usize>>,
+    /// Where the first argument begins, if there is one.
+    payload: Option<usize>,
     pub(super) ack: Option<i64>,
 }
 
-/// `["event", payload, …]`; further arguments mean nothing.
-struct Frame<'a> {
-    /// A name that needs an escape does not come this far: socketioxide cannot decode it.
-    event: &'a str,
-    payload: Option<&'a RawValue>,
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Frame<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Arguments;
-        impl<'de> Visitor<'de> for Arguments {
-            type Value = Frame<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an event with its arguments")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut arguments: A) -> Result<Frame<'de>, A::Error> {
-                let event = arguments.next_element()?.ok_or_else(|| A::Error::invalid_length(0, &self))?;
-                let payload = arguments.next_element()?;
-                while arguments.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Frame { event, payload })
-            }
-        }
-        deserializer.deserialize_seq(Arguments)
-    }
-}
-
 impl Inbound {
-    /// An event packet. What is broken behind the event's name has neither name nor payload.
+    /// An event packet. It is JSON to its end and its name needs no escape: others socketioxide does not let through, so only
+    /// what is asked for is read again. Without a name it has no payload either.
     pub(super) fn read(packet: Value, ack: Option<i64>) -> Self {
-        let text = text_of(&packet);
-        let (event, payload) = serde_json::from_str::<Frame>(text).map_or((0..0, None), |frame| {
-            (place(text, frame.event), frame.payload.map(|payload| place(text, payload.get())))
-        });
+        let (event, payload) = parts(text_of(&packet)).unwrap_or_default();
         Self { packet, event, payload, ack }
     }
 
@@ -66,7 +35,7 @@ impl Inbound {
     }
 
     fn payload(&self) -> Option<&str> {
-        text_of(&self.packet).get(self.payload.clone()?)
+        text_of(&self.packet).get(self.payload?..)
     }
 
     /// What it holds in memory.
@@ -77,7 +46,7 @@ impl Inbound {
     /// The payload as a command.
     pub(super) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
         let raw = self.payload().ok_or_else(|| Error::field("payload", "is missing"))?;
-        serde_json::from_str(raw).map_err(|error| {
+        T::deserialize(&mut Deserializer::from_str(raw)).map_err(|error| {
             // The message may quote the input, which may be long.
             let reason: String = error.to_string().chars().take(200).collect();
             Error::Validation {
@@ -94,13 +63,21 @@ impl Inbound {
             #[serde(rename = "callId")]
             call_id: CallId,
         }
-        let shape: Shape = serde_json::from_str(self.payload()?).ok()?;
-        Some(shape.call_id.to_string())
+        Some(self.parse::<Shape>().ok()?.call_id.to_string())
     }
 }
 
 fn text_of(packet: &Value) -> &str {
     if let Value::Str(text, _) = packet { text.as_str() } else { "" }
+}
+
+/// Where in `["name", payload, …]` the name is, and where the payload begins, if there is one; further arguments mean nothing.
+fn parts(text: &str) -> Option<(Range<usize>, Option<usize>)> {
+    let arguments = text.trim_start().strip_prefix('[')?;
+    let mut names = Deserializer::from_str(arguments).into_iter::<&str>();
+    let name = place(text, names.next()?.ok()?);
+    let rest = arguments.get(names.byte_offset()..)?.trim_start();
+    Some((name, rest.strip_prefix(',').map(|payload| place(text, payload).start)))
 }
 
 /// Where in `text` a part of it is.
@@ -189,4 +166,28 @@ pub(super) struct ChangeMedia {
     pub(super) call_id: CallId,
     #[serde(flatten)]
     pub(super) media: MediaState,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(text: &str) -> Inbound {
+        Inbound::read(Value::Str(text.to_owned().into(), None), None)
+    }
+
+    #[test]
+    fn an_event_has_a_name_and_may_have_a_payload() {
+        assert_eq!((event(r#"["ping"]"#).event(), event(r#"["ping"]"#).payload), ("ping", None));
+        let spaced = event(" [ \"watch_users\" ,\t{\"ids\":[]} , 1, {} ] ");
+        assert_eq!(spaced.event(), "watch_users");
+        assert!(spaced.parse::<WatchUsers>().unwrap().ids.is_empty());
+    }
+
+    #[test]
+    fn what_is_no_event_has_neither() {
+        for text in ["", "[", "[]", "[1]", "{}", r#"["a\u0062"]"#, "null"] {
+            assert_eq!((event(text).event(), event(text).payload), ("", None), "{text}");
+        }
+    }
 }

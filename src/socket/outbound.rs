@@ -4,7 +4,6 @@ use crate::domain::call::Role;
 use crate::domain::ids::{CallId, DeviceId, UserId};
 use crate::domain::media::{CallType, Candidate, Description, MediaState};
 use crate::domain::message::{ActiveCall, DialStatus, EndNotice, Message, Party};
-use crate::domain::presence::RosterDelta;
 use crate::domain::username::Username;
 use crate::error::{Error, Result};
 use serde::Serialize;
@@ -129,7 +128,7 @@ pub(super) fn emit(socket: &Socket, message: &Message) -> Result<(), SendError> 
             },
         ),
         Message::UsersUpdated(online) => socket.emit("users_updated", online.encoded()),
-        Message::PresenceDelta(delta) => socket.emit("presence_delta", &Delta::new(delta)),
+        Message::PresenceDelta(delta) => socket.emit("presence_delta", delta.encoded()),
         Message::IncomingCall { call, from, call_type, offer } => socket.emit(
             "incoming_call",
             &Incoming { call_id: *call, from: PartyRow::new(from), call_type: *call_type, offer },
@@ -229,19 +228,6 @@ struct PartyRow<'a> {
 impl<'a> PartyRow<'a> {
     fn new(party: &'a Party) -> Self {
         Self { id: party.id, username: &party.username }
-    }
-}
-
-#[derive(Serialize)]
-struct Delta<'a> {
-    online: Vec<Json>,
-    offline: &'a [UserId],
-}
-
-impl<'a> Delta<'a> {
-    fn new(delta: &'a RosterDelta) -> Self {
-        let row = |user: &Party| json!({ "id": user.id, "username": user.username, "isOnline": true });
-        Self { online: delta.online.iter().map(row).collect(), offline: &delta.offline }
     }
 }
 

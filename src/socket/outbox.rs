@@ -5,15 +5,15 @@
 //! full the rest waits here; a client that lets too much pile up has stopped reading and is cut.
 
 use super::outbound::{self, Failure, Reply};
-use crate::domain::ids::DeviceId;
+use crate::domain::ids::{DeviceId, IdMap};
 use crate::domain::message::Message;
 use crate::domain::presence::OnlineUser;
 use crate::domain::switchboard::Cut;
-use crate::live::Sink;
+use crate::live::{Sink, Way};
 use crate::server;
 use socketioxide::socket::Socket;
 use socketioxide::{SendError, SocketError};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
@@ -49,7 +49,7 @@ impl Item {
     fn size(&self) -> usize {
         let more = match self {
             // A list that nobody else shares any more, perhaps.
-            Self::Message(Message::Joined { online, .. }) => online.users.len() * size_of::<OnlineUser>(),
+            Self::Message(Message::Joined { online, .. }) => online.len() * size_of::<OnlineUser>(),
             Self::Message(message) => message.media_size(),
             Self::Ack(..) | Self::EventError { .. } | Self::JoinError(_) => 128,
             Self::Pong | Self::Cut(_) => 0,
@@ -87,11 +87,25 @@ pub(super) struct Handling(Arc<Line>);
 
 impl Drop for Handling {
     fn drop(&mut self) {
-        {
+        let end_waits = {
             let mut queue = self.0.queue();
             queue.handling = queue.handling.saturating_sub(1);
+            queue.handling == 0 && !queue.items.is_empty()
+        };
+        if end_waits {
+            self.0.let_out();
         }
-        self.0.flush();
+    }
+}
+
+impl Queue {
+    /// What goes out next, by the caller, who is the only one to send until there is nothing.
+    fn take(&mut self) -> Option<Item> {
+        let may_end = self.handling == 0;
+        let item = self.items.pop_front_if(|item| may_end || !matches!(item, Item::Cut(_)));
+        self.bytes = self.bytes.saturating_sub(item.as_ref().map_or(0, Item::size));
+        self.busy = item.is_some();
+        item
     }
 }
 
@@ -119,7 +133,7 @@ impl Line {
     /// Sends after what is queued already.
     pub(super) fn send(self: &Arc<Self>, item: Item) {
         self.push(item);
-        self.flush();
+        self.let_out();
     }
 
     /// An event of this client is being handled: what it causes may be the client's own end, and comes after its answer.
@@ -181,25 +195,24 @@ impl Line {
         self.tcp.end_session_after(sid, delay);
     }
 
-    fn flush(self: &Arc<Self>) {
-        {
+    /// Sends what is queued, unless somebody does already.
+    fn let_out(self: &Arc<Self>) {
+        let first = {
             let mut queue = self.queue();
             if queue.overflowed {
                 drop(queue);
                 tracing::warn!(device = %self.device, "client does not read; closing its connection");
                 return self.hang_up();
             }
-            if queue.busy || queue.items.is_empty() {
-                return;
-            }
-            queue.busy = true;
-        }
-        if !self.send_all() {
+            if queue.busy { None } else { queue.take() }
+        };
+        if !self.send_from(first) {
             let line = Arc::clone(self);
             tokio::spawn(async move {
                 loop {
                     tokio::time::sleep(LOOK_AGAIN).await;
-                    if line.send_all() {
+                    let first = line.queue().take();
+                    if line.send_from(first) {
                         return;
                     }
                 }
@@ -207,40 +220,29 @@ impl Line {
         }
     }
 
-    /// Sends what is queued. False: there is no room, and the line stays busy.
-    fn send_all(&self) -> bool {
-        loop {
-            let item = {
-                let mut queue = self.queue();
-                let may_end = queue.handling == 0;
-                if let Some(item) = queue.items.pop_front_if(|item| may_end || !matches!(item, Item::Cut(_)))
-                {
-                    queue.bytes = queue.bytes.saturating_sub(item.size());
-                    item
-                } else {
-                    queue.busy = false;
-                    return true;
-                }
-            };
-            match self.attempt(item) {
+    /// Sends `item`, which was taken from the queue, and what follows it. False: there is no room, and the line stays busy.
+    fn send_from(&self, mut item: Option<Item>) -> bool {
+        while let Some(next) = item {
+            let sent = self.attempt(next);
+            let mut queue = self.queue();
+            item = match sent {
                 Sent::Yes => {
-                    let mut queue = self.queue();
                     (queue.opened, queue.impatience) = (true, 0);
+                    queue.take()
                 }
                 Sent::NoRoom(item) => {
-                    let mut queue = self.queue();
                     queue.bytes += item.size();
                     queue.items.push_front(item);
                     return false;
                 }
                 Sent::Gone => {
-                    let mut queue = self.queue();
                     queue.items.clear();
                     (queue.bytes, queue.busy) = (0, false);
-                    return true;
+                    None
                 }
-            }
+            };
         }
+        true
     }
 
     fn attempt(&self, item: Item) -> Sent {
@@ -288,7 +290,7 @@ impl fmt::Debug for Line {
 /// The lines of every connected socket.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    lines: RwLock<HashMap<DeviceId, Arc<Line>>>,
+    lines: RwLock<IdMap<DeviceId, Arc<Line>>>,
 }
 
 impl Outbox {
@@ -316,24 +318,24 @@ impl Outbox {
 }
 
 impl Sink for Outbox {
-    fn post(&self, to: DeviceId, message: Message) {
-        if let Some(line) = self.line(to) {
-            line.push(Item::Message(message));
-        }
+    fn way(&self, to: DeviceId) -> Option<Arc<dyn Way>> {
+        Some(self.line(to)?)
+    }
+}
+
+impl Way for Line {
+    fn post(&self, message: Message) {
+        self.push(Item::Message(message));
     }
 
-    fn cut(&self, device: DeviceId, why: Cut) {
-        if let Some(line) = self.line(device) {
-            line.push(Item::Cut(match why {
-                Cut::TokenExpired => "token expired",
-                Cut::SessionRevoked => "session revoked",
-            }));
-        }
+    fn cut(&self, why: Cut) {
+        self.push(Item::Cut(match why {
+            Cut::TokenExpired => "token expired",
+            Cut::SessionRevoked => "session revoked",
+        }));
     }
 
-    fn flush(&self, devices: &[DeviceId]) {
-        for line in devices.iter().filter_map(|device| self.line(*device)) {
-            line.flush();
-        }
+    fn flush(self: Arc<Self>) {
+        self.let_out();
     }
 }

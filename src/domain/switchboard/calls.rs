@@ -155,7 +155,8 @@ impl Switchboard {
         now: Moment,
         fx: &mut Effects,
     ) -> Result<(), Fault> {
-        match self.past_role(device, call)? {
+        let (user, _) = self.identity(device)?;
+        match self.past_role(user, call) {
             // A repetition of what ended the call.
             Some((Role::Callee, true)) => Ok(()),
             Some((Role::Caller | Role::Callee, _)) => Err(OVER),
@@ -171,7 +172,8 @@ impl Switchboard {
         fx: &mut Effects,
     ) -> Result<(), Fault> {
         // Ending a call that just ended is what was wanted.
-        match self.past_role(device, call)? {
+        let (user, _) = self.identity(device)?;
+        match self.past_role(user, call) {
             Some(_) => Ok(()),
             None => self.act(device, call, |by| Event::Ended { by }, now, fx),
         }
@@ -187,18 +189,17 @@ impl Switchboard {
         now: Moment,
         fx: &mut Effects,
     ) -> Result<(), Fault> {
-        let user = self.devices.get(&device).ok_or(Fault::NotJoined)?.user;
-        if let Some(id) = call
-            && self.past_role(device, id)?.is_some()
-        {
-            return Err(OVER);
-        }
-        let live = self.call_of(user).ok_or(Fault::NoSuchCall)?;
-        let id = live.id();
-        if user == to || live.role_of(to).is_none() || call.is_some_and(|call| call != id) {
-            return Err(Fault::NoSuchCall);
-        }
-        self.act(device, id, |by| Event::Candidate { by, candidate }, now, fx)
+        let (user, session) = self.identity(device)?;
+        let is_meant = |live: &&Call| {
+            user != to && live.role_of(to).is_some() && call.is_none_or(|call| call == live.id())
+        };
+        let part =
+            self.call_of(user).filter(is_meant).and_then(|live| Some((live.id(), live.role_of(user)?)));
+        let Some((id, role)) = part else {
+            return Err(call.map_or(Fault::NoSuchCall, |call| self.missing(user, call)));
+        };
+        let by = Actor { role, device, session };
+        self.apply(id, Event::Candidate { by, candidate }, now, fx)
     }
 
     pub(crate) fn renegotiate(
@@ -241,32 +242,32 @@ impl Switchboard {
         now: Moment,
         fx: &mut Effects,
     ) -> Result<(), Fault> {
-        if self.past_role(device, call)?.is_some() {
-            return Err(OVER);
-        }
         let (user, session) = self.identity(device)?;
-        let live = self.calls.get(&call).ok_or(Fault::NoSuchCall)?;
-        let role = live.call.role_of(user).ok_or(Fault::NoSuchCall)?;
+        let role = self.calls.get(&call).and_then(|live| live.call.role_of(user));
+        let role = role.ok_or_else(|| self.missing(user, call))?;
         self.apply(call, event(Actor { role, device, session }), now, fx)
+    }
+
+    /// Why the user has no such live call.
+    fn missing(&self, user: UserId, call: CallId) -> Fault {
+        if self.past_role(user, call).is_some() { OVER } else { Fault::NoSuchCall }
     }
 
     fn identity(&self, device: DeviceId) -> Result<(UserId, SessionId), Fault> {
         self.devices.get(&device).map(|entry| (entry.user, entry.session)).ok_or(Fault::NotJoined)
     }
 
-    /// The sender's side in a call that ended a moment ago, and whether it was rejected.
-    fn past_role(&self, device: DeviceId, call: CallId) -> Result<Option<(Role, bool)>, Fault> {
-        let (user, _) = self.identity(device)?;
-        Ok(self.past.get(&call).and_then(|past| {
-            let role = if user == past.caller {
-                Role::Caller
-            } else if user == past.callee {
-                Role::Callee
-            } else {
-                return None;
-            };
-            Some((role, past.rejected))
-        }))
+    /// The user's side in a call that ended a moment ago, and whether it was rejected.
+    fn past_role(&self, user: UserId, call: CallId) -> Option<(Role, bool)> {
+        let past = self.past.get(&call)?;
+        let role = if user == past.caller {
+            Role::Caller
+        } else if user == past.callee {
+            Role::Callee
+        } else {
+            return None;
+        };
+        Some((role, past.rejected))
     }
 
     /// Lets `event` happen to a live call, and cleans up after one that ended.
@@ -279,10 +280,14 @@ impl Switchboard {
     ) -> Result<(), Fault> {
         let live = self.calls.get_mut(&call).ok_or(Fault::NoSuchCall)?;
         let outcome = live.call.apply(event, now).map_err(Fault::Refused)?;
-        fx.sends.extend(outcome.sends);
+        if fx.sends.is_empty() {
+            fx.sends = outcome.sends;
+        } else {
+            fx.sends.extend(outcome.sends);
+        }
         fx.records.extend(outcome.record);
         match outcome.ended {
-            None => self.sync_call_timer(call),
+            None => live.sync_timer(call, &mut self.timers),
             Some(ending) => self.clear(call, ending.reason == EndReason::Rejected, now, fx),
         }
         Ok(())

@@ -15,10 +15,10 @@ pub(crate) use calls::Dialled;
 pub(crate) use devices::Joining;
 
 use super::call::{Call, CallRecord, Refusal, Rules};
-use super::ids::{CallId, DeviceId, SessionId, UserId};
+use super::ids::{CallId, DeviceId, IdMap, SessionId, UserId};
 use super::message::{Message, Party};
 use super::presence::Presence;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use timers::Timer;
 
@@ -60,12 +60,12 @@ pub(crate) enum Fault {
 #[derive(Debug)]
 pub(crate) struct Switchboard {
     rules: Rules,
-    devices: HashMap<DeviceId, Device>,
-    users: HashMap<UserId, Line>,
+    devices: IdMap<DeviceId, Device>,
+    users: IdMap<UserId, Line>,
     /// Whose session it is, for every session in some line.
-    sessions: HashMap<SessionId, UserId>,
-    calls: HashMap<CallId, LiveCall>,
-    past: HashMap<CallId, PastCall>,
+    sessions: IdMap<SessionId, UserId>,
+    calls: IdMap<CallId, LiveCall>,
+    past: IdMap<CallId, PastCall>,
     timers: BTreeSet<(Duration, Timer)>,
     presence: Presence,
     /// Nothing new begins.
@@ -112,11 +112,11 @@ impl Switchboard {
     pub(crate) fn new(rules: Rules) -> Self {
         Self {
             rules,
-            devices: HashMap::new(),
-            users: HashMap::new(),
-            sessions: HashMap::new(),
-            calls: HashMap::new(),
-            past: HashMap::new(),
+            devices: IdMap::default(),
+            users: IdMap::default(),
+            sessions: IdMap::default(),
+            calls: IdMap::default(),
+            past: IdMap::default(),
             timers: BTreeSet::new(),
             presence: Presence::default(),
             closing: false,

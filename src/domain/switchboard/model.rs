@@ -8,7 +8,7 @@ use crate::domain::presence::PresenceMode;
 use crate::domain::time::Moment;
 use chrono::{DateTime, TimeDelta};
 use proptest::prelude::*;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 const USERS: usize = 4;
 const DEVICES: usize = 3;
@@ -280,7 +280,7 @@ impl World {
         let here: HashSet<DeviceId> = self.board.devices.keys().copied().collect();
         assert_eq!(here, self.joined);
         let online: HashSet<UserId> = self.joined.iter().map(|device| self.user_of(*device)).collect();
-        let listed: Vec<UserId> = self.board.presence().roster().users.iter().map(|user| user.id).collect();
+        let listed: Vec<UserId> = self.board.presence().roster().iter().map(|user| user.id).collect();
         assert_eq!(listed.len(), online.len(), "one row a user");
         assert_eq!(listed.into_iter().collect::<HashSet<_>>(), online);
         let lines =

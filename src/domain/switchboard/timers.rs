@@ -1,8 +1,9 @@
 //! Deadlines, earliest first: one place for ring timeouts, graces, token expiries and what may be forgotten.
 
-use super::{CallId, Cut, DeviceId, Duration, Effects, Message, Switchboard, UserId};
+use super::{CallId, Cut, DeviceId, Duration, Effects, LiveCall, Message, Switchboard, UserId};
 use crate::domain::call::Event;
 use crate::domain::time::Moment;
+use std::collections::BTreeSet;
 
 /// How long before its token expires a device is told.
 const EXPIRY_WARNING: Duration = Duration::from_mins(1);
@@ -12,6 +13,19 @@ pub(super) enum Timer {
     Call(CallId),
     Token(DeviceId),
     Forget(CallId),
+}
+
+impl LiveCall {
+    /// Keeps its entry in step with its own next deadline.
+    pub(super) fn sync_timer(&mut self, id: CallId, timers: &mut BTreeSet<(Duration, Timer)>) {
+        let next = self.call.deadline();
+        if next != self.timer {
+            if let Some(at) = std::mem::replace(&mut self.timer, next) {
+                timers.remove(&(at, Timer::Call(id)));
+            }
+            timers.extend(next.map(|at| (at, Timer::Call(id))));
+        }
+    }
 }
 
 impl Switchboard {
@@ -42,16 +56,10 @@ impl Switchboard {
         }
     }
 
-    /// Keeps the call's entry in step with its own next deadline.
+    /// [`LiveCall::sync_timer`] of the call, if it is live.
     pub(super) fn sync_call_timer(&mut self, call: CallId) {
         if let Some(live) = self.calls.get_mut(&call) {
-            let next = live.call.deadline();
-            if next != live.timer {
-                if let Some(at) = std::mem::replace(&mut live.timer, next) {
-                    self.timers.remove(&(at, Timer::Call(call)));
-                }
-                self.timers.extend(next.map(|at| (at, Timer::Call(call))));
-            }
+            live.sync_timer(call, &mut self.timers);
         }
     }
 

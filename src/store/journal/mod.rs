@@ -12,10 +12,10 @@ mod writer;
 pub(crate) use writer::Writer;
 
 use crate::domain::call::CallRecord;
-use crate::domain::ids::{CallId, UserId};
+use crate::domain::ids::{CallId, IdMap, UserId};
 use crate::domain::time::Moment;
 use chrono::{DateTime, Utc};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -46,11 +46,11 @@ struct Backlog {
     /// How many rows were ever taken in; a row's number is its place in the order.
     accepted: u64,
     order: VecDeque<CallId>,
-    rows: HashMap<CallId, Waiting>,
+    rows: IdMap<CallId, Waiting>,
     being_written: usize,
     /// Since when the oldest of the rows being written has waited, on the monotonic clock.
     being_written_since: Duration,
-    last_seen: HashMap<UserId, DateTime<Utc>>,
+    last_seen: IdMap<UserId, DateTime<Utc>>,
 }
 
 /// A row that waits to be written.

@@ -36,7 +36,7 @@ impl Plan {
             warm_up: Duration::from_secs(4),
             window: Duration::from_secs(15),
             settle: Duration::from_secs(12),
-            pairs: 2_000,
+            pairs: 4_000,
             calls_at_once: 128,
             commits_at_once: [16, 64, 256],
             idle_sockets: [2_500, 5_000, 10_000],
