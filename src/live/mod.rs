@@ -11,7 +11,7 @@ mod log;
 pub(crate) use calls::{Dial, Reply};
 
 use crate::clock::Clock;
-use crate::domain::call::Rules;
+use crate::domain::call::{CallRecord, Rules};
 use crate::domain::ids::{DeviceId, SessionId, UserId};
 use crate::domain::message::Message;
 use crate::domain::presence::Roster;
@@ -108,22 +108,31 @@ impl Live {
 
     /// Lets `change` happen, and carries out its effects.
     fn transition<T>(&self, change: impl FnOnce(&mut Switchboard, Moment, &mut Effects) -> T) -> T {
-        self.transition_with_ticket(change).0
+        self.carry_out(change, Journal::record).0
     }
 
-    /// As [`Live::transition`], with the journal's ticket of the last history row that changed.
+    /// As [`Live::transition`], for somebody who waits for the last history row that changed.
     fn transition_with_ticket<T>(
         &self,
         change: impl FnOnce(&mut Switchboard, Moment, &mut Effects) -> T,
     ) -> (T, Option<Ticket>) {
+        self.carry_out(change, Journal::record_awaited)
+    }
+
+    /// Gives what `record` gave for the last row.
+    fn carry_out<T, R>(
+        &self,
+        change: impl FnOnce(&mut Switchboard, Moment, &mut Effects) -> T,
+        record: impl Fn(&Journal, CallRecord, Moment) -> R,
+    ) -> (T, Option<R>) {
         let mut effects = Effects::default();
         let mut state = self.lock();
         let now = self.clock.now();
         let deadline = state.next_deadline();
         let result = change(&mut state, now, &mut effects);
-        let mut ticket = None;
+        let mut recorded = None;
         for row in &effects.records {
-            ticket = Some(self.journal.record(row.clone(), now));
+            recorded = Some(record(&self.journal, row.clone(), now));
         }
         self.journal.saw(&effects.gone, now.wall);
         let ways = Vec::with_capacity(effects.sends.len() + effects.cuts.len());
@@ -151,7 +160,7 @@ impl Live {
         for (_, way) in touched.ways {
             way.flush();
         }
-        (result, ticket)
+        (result, recorded)
     }
 
     /// Serves deadlines for as long as it is polled.

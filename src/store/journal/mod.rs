@@ -5,6 +5,9 @@
 //! while its first version is being written). One writer takes what has gathered, writes it as one statement
 //! and one commit, and tries again for as long as the database is away. Writing a row twice does no harm, so
 //! a commit whose answer was lost is simply repeated.
+//!
+//! A row that somebody waits for is written at once. The others gather for a moment, so that a commit somebody waits for
+//! carries little else and a call that is answered and ended in that moment costs one write.
 
 mod statements;
 mod writer;
@@ -23,6 +26,8 @@ use tokio::time::timeout;
 
 /// Rows written by one statement.
 const BATCH: usize = 1000;
+/// Rows that nobody waits for, in a statement that somebody waits for, or soon may, unless more than a whole batch has piled up.
+const OTHERS: usize = 16;
 /// What the backlog may take, whatever `JOURNAL_CAPACITY` says.
 const MAX_BYTES: usize = 256 * 1024 * 1024;
 /// A waiting row with its places in the order and in the table, which is kept at most 7/8 and at least 7/16 full.
@@ -43,9 +48,12 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Backlog {
-    /// How many rows were ever taken in; a row's number is its place in the order.
+    /// How many rows were ever awaited; the number of such a row is its place in the order.
     accepted: u64,
-    order: VecDeque<CallId>,
+    /// Rows that somebody waits for, and the others, in order.
+    awaited: VecDeque<CallId>,
+    others: VecDeque<CallId>,
+    /// Of both.
     rows: IdMap<CallId, Waiting>,
     being_written: usize,
     /// Since when the oldest of the rows being written has waited, on the monotonic clock.
@@ -56,7 +64,8 @@ struct Backlog {
 /// A row that waits to be written.
 #[derive(Debug)]
 struct Waiting {
-    number: u64,
+    /// If somebody waits for it.
+    number: Option<u64>,
     /// When the first version of the row came, on the monotonic clock.
     since: Duration,
     row: CallRecord,
@@ -75,7 +84,7 @@ pub(crate) struct Lag {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Progress {
-    /// Every row up to this number is committed.
+    /// Every awaited row up to this number is committed.
     committed: u64,
     away: bool,
 }
@@ -107,36 +116,51 @@ impl Journal {
     /// Rows that are not committed yet.
     pub(crate) fn depth(&self) -> usize {
         let backlog = self.backlog();
-        backlog.order.len() + backlog.being_written
+        backlog.rows.len() + backlog.being_written
     }
 
     /// How far the backlog is behind at `now`.
     pub(crate) fn lag(&self, now: Moment) -> Lag {
         let backlog = self.backlog();
-        let rows = backlog.order.len() + backlog.being_written;
+        let rows = backlog.rows.len() + backlog.being_written;
         let since = if backlog.being_written > 0 {
             Some(backlog.being_written_since)
         } else {
-            backlog.order.front().and_then(|oldest| backlog.rows.get(oldest)).map(|oldest| oldest.since)
+            let fronts = [backlog.awaited.front(), backlog.others.front()].into_iter().flatten();
+            fronts.filter_map(|oldest| backlog.rows.get(oldest)).map(|oldest| oldest.since).min()
         };
         let age = since.map_or(Duration::ZERO, |since| now.mono.saturating_sub(since));
         Lag { rows, bytes: rows * ROW_BYTES, age }
     }
 
     /// Takes in the row as it stands at `now`.
-    pub(crate) fn record(&self, row: CallRecord, now: Moment) -> Ticket {
+    pub(crate) fn record(&self, row: CallRecord, now: Moment) {
+        let mut backlog = self.backlog();
+        if let Some(waiting) = backlog.rows.get_mut(&row.id) {
+            waiting.row = row;
+            return;
+        }
+        let is_first = backlog.others.is_empty();
+        backlog.others.push_back(row.id);
+        backlog.rows.insert(row.id, Waiting { number: None, since: now.mono, row });
+        drop(backlog);
+        if is_first {
+            self.0.work.notify_one();
+        }
+    }
+
+    /// Takes in the row as it stands at `now`, for somebody who waits until it is committed.
+    pub(crate) fn record_awaited(&self, row: CallRecord, now: Moment) -> Ticket {
         let mut backlog = self.backlog();
         let id = row.id;
-        let number = if let Some(waiting) = backlog.rows.get_mut(&id) {
-            waiting.row = row;
-            waiting.number
-        } else {
+        let known = backlog.rows.remove(&id);
+        let since = known.as_ref().map_or(now.mono, |known| known.since);
+        let number = known.and_then(|known| known.number).unwrap_or_else(|| {
             backlog.accepted += 1;
-            let waiting = Waiting { number: backlog.accepted, since: now.mono, row };
-            backlog.order.push_back(id);
-            backlog.rows.insert(id, waiting);
+            backlog.awaited.push_back(id);
             backlog.accepted
-        };
+        });
+        backlog.rows.insert(id, Waiting { number: Some(number), since, row });
         drop(backlog);
         self.0.work.notify_one();
         Ticket(number)
@@ -164,18 +188,29 @@ impl Journal {
         }
     }
 
-    fn take_batch(&self) -> Batch {
-        let mut backlog = self.backlog();
-        let count = backlog.order.len().min(BATCH);
-        let ids: Vec<_> = backlog.order.drain(..count).collect();
-        let waited: Vec<_> = ids.iter().filter_map(|id| backlog.rows.remove(id)).collect();
+    /// What to write now. `others`: also what nobody waits for.
+    fn take_batch(&self, others: bool) -> Batch {
+        let backlog = &mut *self.backlog();
+        let awaited = backlog.awaited.len().min(BATCH);
+        let room = if backlog.others.len() > BATCH { BATCH } else { OTHERS }.min(BATCH - awaited);
+        let beside = if others { backlog.others.len().min(room) } else { 0 };
+        let ids = backlog.awaited.drain(..awaited).chain(backlog.others.drain(..beside));
+        let waited: Vec<_> = ids.filter_map(|id| backlog.rows.remove(&id)).collect();
         backlog.being_written = waited.len();
-        backlog.being_written_since = waited.first().map_or(Duration::ZERO, |oldest| oldest.since);
+        let since = waited.iter().map(|waiting| waiting.since).min();
+        backlog.being_written_since = since.unwrap_or_default();
+        let last_seen = if others { std::mem::take(&mut backlog.last_seen) } else { IdMap::default() };
         Batch {
-            last: waited.last().map(|newest| newest.number),
+            last: waited.iter().filter_map(|waiting| waiting.number).max(),
             rows: waited.into_iter().map(|waiting| waiting.row).collect(),
-            last_seen: std::mem::take(&mut backlog.last_seen).into_iter().collect(),
+            last_seen: last_seen.into_iter().collect(),
         }
+    }
+
+    /// Whether there is something that nobody waits for.
+    fn has_others(&self) -> bool {
+        let backlog = self.backlog();
+        !backlog.others.is_empty() || !backlog.last_seen.is_empty()
     }
 
     fn batch_is_written(&self, batch: &Batch) {
@@ -224,17 +259,18 @@ mod tests {
     }
 
     fn ring(journal: &Journal, seconds: u64) -> Ticket {
-        journal.record(row(CallId::new(), CallStatus::Ringing), at(seconds))
+        journal.record_awaited(row(CallId::new(), CallStatus::Ringing), at(seconds))
     }
 
     #[test]
     fn a_row_that_still_waits_is_replaced_where_it_stands() {
         let journal = Journal::new(10);
         let call = CallId::new();
-        let first = journal.record(row(call, CallStatus::Ringing), at(0));
+        let first = journal.record_awaited(row(call, CallStatus::Ringing), at(0));
         ring(&journal, 1);
-        assert_eq!(journal.record(row(call, CallStatus::Active), at(2)), first);
-        let batch = journal.take_batch();
+        journal.record(row(call, CallStatus::Active), at(2));
+        assert_eq!(journal.record_awaited(row(call, CallStatus::Active), at(2)), first);
+        let batch = journal.take_batch(false);
         assert_eq!(batch.rows.len(), 2);
         assert_eq!((batch.rows[0].id, batch.rows[0].status), (call, CallStatus::Active));
     }
@@ -243,12 +279,50 @@ mod tests {
     fn a_row_that_is_being_written_is_followed_by_its_next_version() {
         let journal = Journal::new(10);
         let call = CallId::new();
-        let first = journal.record(row(call, CallStatus::Ringing), at(0));
-        let batch = journal.take_batch();
-        assert_ne!(journal.record(row(call, CallStatus::Active), at(1)), first);
+        journal.record_awaited(row(call, CallStatus::Ringing), at(0));
+        let batch = journal.take_batch(false);
+        journal.record(row(call, CallStatus::Active), at(1));
         assert_eq!(journal.depth(), 2);
         journal.batch_is_written(&batch);
-        assert_eq!(journal.take_batch().rows[0].status, CallStatus::Active);
+        assert_eq!(journal.take_batch(true).rows[0].status, CallStatus::Active);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_written_when_it_is_asked_for_and_never_crowds_out_the_rest() {
+        let journal = Journal::new(1000);
+        for _ in 0..OTHERS + 10 {
+            journal.record(row(CallId::new(), CallStatus::Active), at(0));
+        }
+        assert!(journal.take_batch(false).is_empty() && journal.has_others());
+        let ticket = ring(&journal, 1);
+        let batch = journal.take_batch(true);
+        assert_eq!((batch.rows.len(), batch.last), (OTHERS + 1, Some(ticket.0)));
+        assert_eq!(batch.rows[0].status, CallStatus::Ringing);
+        journal.batch_is_written(&batch);
+        assert_eq!(journal.take_batch(true).rows.len(), 10);
+        assert!(!journal.has_others());
+    }
+
+    #[test]
+    fn what_has_piled_up_goes_in_whole_batches() {
+        let journal = Journal::new(10_000);
+        for _ in 0..=BATCH {
+            journal.record(row(CallId::new(), CallStatus::Active), at(0));
+        }
+        ring(&journal, 1);
+        assert_eq!(journal.take_batch(true).rows.len(), BATCH);
+        assert_eq!(journal.depth(), BATCH + 2);
+    }
+
+    #[test]
+    fn a_row_that_waits_may_come_to_be_awaited() {
+        let journal = Journal::new(10);
+        let call = CallId::new();
+        journal.record(row(call, CallStatus::Ringing), at(3));
+        journal.record_awaited(row(call, CallStatus::Ringing), at(4));
+        assert_eq!((journal.depth(), journal.lag(at(5)).age), (1, Duration::from_secs(2)));
+        assert_eq!(journal.take_batch(false).rows.len(), 1);
+        assert!(journal.take_batch(true).is_empty());
     }
 
     #[test]
@@ -259,7 +333,7 @@ mod tests {
         ring(&journal, 12);
         let lag = journal.lag(at(15));
         assert_eq!((lag.rows, lag.bytes, lag.age), (2, 2 * ROW_BYTES, Duration::from_secs(5)));
-        let batch = journal.take_batch();
+        let batch = journal.take_batch(true);
         ring(&journal, 20);
         assert_eq!((journal.lag(at(21)).rows, journal.lag(at(21)).age), (3, Duration::from_secs(11)));
         journal.batch_is_written(&batch);
@@ -284,6 +358,6 @@ mod tests {
         let users: Vec<_> = (0..10).map(|_| UserId::new()).collect();
         journal.saw(&users, DateTime::UNIX_EPOCH);
         journal.saw(&users, DateTime::UNIX_EPOCH);
-        assert_eq!(journal.take_batch().last_seen.len(), 3);
+        assert_eq!(journal.take_batch(true).last_seen.len(), 3);
     }
 }

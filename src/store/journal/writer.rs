@@ -10,10 +10,12 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 use std::str::FromStr;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+/// How long what nobody waits for gathers.
+const GATHER: Duration = Duration::from_millis(50);
 /// How long one statement may take before its connection counts as dead.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The first and the longest pause between attempts while the database is away.
@@ -63,21 +65,31 @@ impl Writer {
 
     /// Writes until `stop`, then what is left.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
+        // Until when what nobody waits for gathers, if there is something.
+        let mut gathers: Option<Instant> = None;
         loop {
-            let batch = self.journal.take_batch();
+            let stops = stop.is_cancelled();
+            let others = stops || gathers.is_some_and(|until| until <= Instant::now());
+            let batch = self.journal.take_batch(others);
+            if !batch.is_empty() {
+                self.write_at_last(&batch).await;
+                self.journal.batch_is_written(&batch);
+            } else if stops {
+                break;
+            }
+            gathers = self.journal.has_others().then(|| gathers.unwrap_or_else(|| Instant::now() + GATHER));
             if batch.is_empty() {
-                if stop.is_cancelled() {
-                    break;
-                }
+                let is_idle = gathers.is_none();
                 tokio::select! {
                     () = self.journal.0.work.notified() => {}
                     () = stop.cancelled() => {}
-                    () = tokio::time::sleep(OWNERSHIP_RETRY) => self.tend_ownership().await,
+                    () = sleep_until(gathers.unwrap_or_else(|| Instant::now() + OWNERSHIP_RETRY)) => {
+                        if is_idle {
+                            self.tend_ownership().await;
+                        }
+                    }
                 }
-                continue;
             }
-            self.write_at_last(&batch).await;
-            self.journal.batch_is_written(&batch);
         }
         if let Some(connection) = self.connection.take() {
             // Nothing is in flight; a failed goodbye loses nothing.
