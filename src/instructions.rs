@@ -2,6 +2,7 @@
 //! holds the instructions of its [`counted`] part against a budget. Time would be too noisy for that.
 //!
 //! They are tests, and not benchmarks of their own, because tests see what is private; and so that what is counted is right, too.
+//! `bench/micro` takes the time of the same work, by Criterion, for those who want seconds all the same.
 
 use crate::auth::token::Tokens;
 use crate::domain::call::Rules;
@@ -13,6 +14,7 @@ use crate::domain::presence::{Presence, PresenceMode};
 use crate::domain::switchboard::{Dialled, Effects, Joining, Switchboard};
 use crate::domain::time::Moment;
 use chrono::DateTime;
+use criterion::{BatchSize, Criterion};
 use serde_json::json;
 use serde_json::value::to_raw_value;
 use std::hint::black_box;
@@ -20,10 +22,14 @@ use std::time::Duration;
 
 const TIMES: usize = 1000;
 
+/// Something to do once, prepared; it tells how much came of it.
+type Work = Box<dyn FnMut() -> usize>;
+
 /// callgrind collects while this runs.
 #[inline(never)]
-fn counted<T>(work: impl FnOnce() -> T) -> T {
-    black_box(work())
+fn counted(mut work: Work) -> (usize, Work) {
+    // What is left of it is dropped elsewhere.
+    (black_box(work()), work)
 }
 
 fn now() -> Moment {
@@ -93,29 +99,27 @@ struct Media {
     candidates: Vec<Candidate>,
 }
 
-#[test]
-fn a_thousand_calls_with_ten_candidates_each_way() {
+fn calls() -> Work {
     let users = crowd(TIMES * 2);
     let mut board = Board::with(&users);
     let media = Media { offer: offer(), answer: answer(), candidates: (0..10).map(candidate).collect() };
-    counted(|| {
+    Box::new(move || {
         for parties in users.chunks(2) {
             board.whole_call(parties, &media);
         }
-    });
-    // incoming_call, call_status, call_accepted, the candidates, call_ended.
-    assert_eq!((board.messages, board.board.call_count()), (TIMES * 24, 0));
+        assert_eq!(board.board.call_count(), 0);
+        board.messages
+    })
 }
 
-#[test]
-fn a_thousand_merged_deltas_of_ten_changes_for_a_thousand_users() {
+fn deltas() -> Work {
     let (mut presence, users, others) = (Presence::default(), crowd(TIMES), crowd(10));
     for (user, device) in &users {
         presence.set_online(user.clone(), *device);
         presence.listen(*device, PresenceMode::Delta);
     }
     presence.take_deltas();
-    let hearers = counted(|| {
+    Box::new(move || {
         let mut hearers = 0;
         for time in 0..TIMES {
             for (user, device) in &others {
@@ -128,18 +132,16 @@ fn a_thousand_merged_deltas_of_ten_changes_for_a_thousand_users() {
             hearers += presence.take_deltas().into_iter().map(|(_, hearers)| hearers.len()).sum::<usize>();
         }
         hearers
-    });
-    assert_eq!(hearers, TIMES * TIMES);
+    })
 }
 
-#[test]
-fn a_hundred_lists_of_a_thousand_users() {
+fn lists() -> Work {
     let (mut presence, users) = (Presence::default(), crowd(TIMES));
     for (user, device) in &users {
         presence.set_online(user.clone(), *device);
         presence.listen(*device, PresenceMode::Full);
     }
-    let bytes = counted(|| {
+    Box::new(move || {
         let mut bytes = 0;
         for (user, device) in &users[..100] {
             presence.set_offline(user.id);
@@ -148,30 +150,69 @@ fn a_hundred_lists_of_a_thousand_users() {
             bytes += presence.roster().encoded().get().len();
         }
         bytes
-    });
-    assert_eq!(bytes / 100, presence.roster().encoded().get().len());
+    })
 }
 
-#[test]
-fn a_thousand_tokens_are_verified() {
+fn tokens() -> Work {
     let tokens = Tokens::new(&"a secret of at least thirty-two bytes".into(), &[], Duration::from_hours(1));
     let (user, session) = (party("ann"), SessionId::new());
     let token = tokens.sign(user.id, &user.username, session, now()).unwrap();
-    let valid = counted(|| (0..TIMES).filter(|_| tokens.verify(black_box(&token), now()).is_ok()).count());
-    assert_eq!(valid, TIMES);
+    Box::new(move || (0..TIMES).filter(|_| tokens.verify(black_box(&token), now()).is_ok()).count())
 }
 
-#[test]
-fn a_thousand_offers_and_candidates_are_checked() {
+fn media() -> Work {
     let sdp = "a=rtpmap:96 H264/90000\r\n".repeat(220);
     let offer = to_raw_value(&json!({"type": "offer", "sdp": sdp})).unwrap();
     let line =
         "candidate:842163049 1 udp 1677729535 203.0.113.77 46154 typ srflx raddr 192.168.1.23 rport 46154";
     let candidate = to_raw_value(&json!({"candidate": line, "sdpMid": "0", "sdpMLineIndex": 0})).unwrap();
-    let good = counted(|| {
+    Box::new(move || {
         let offers = (0..TIMES).filter(|_| Description::parse(black_box(&offer), &[SdpType::Offer]).is_ok());
         let candidates = (0..TIMES).filter(|_| Candidate::parse(black_box(&candidate)).is_ok());
         offers.count() + candidates.count()
-    });
-    assert_eq!(good, TIMES * 2);
+    })
+}
+
+#[test]
+fn a_thousand_calls_with_ten_candidates_each_way() {
+    // incoming_call, call_status, call_accepted, the candidates, call_ended.
+    assert_eq!(counted(calls()).0, TIMES * 24);
+}
+
+#[test]
+fn a_thousand_merged_deltas_of_ten_changes_for_a_thousand_users() {
+    assert_eq!(counted(deltas()).0, TIMES * TIMES);
+}
+
+#[test]
+fn a_hundred_lists_of_a_thousand_users() {
+    let row = r#"{"id":"","username":"user000000","isOnline":true,"socketId":""}"#.len() + 2 * 36;
+    assert_eq!(counted(lists()).0, 100 * (TIMES * (row + 1) + 1));
+}
+
+#[test]
+fn a_thousand_tokens_are_verified() {
+    assert_eq!(counted(tokens()).0, TIMES);
+}
+
+#[test]
+fn a_thousand_offers_and_candidates_are_checked() {
+    assert_eq!(counted(media()).0, TIMES * 2);
+}
+
+#[test]
+#[ignore = "it takes a minute, and says something in an optimised build on a quiet machine: bench/micro"]
+fn time_of_the_same() {
+    let mut criterion = Criterion::default().sample_size(50);
+    let mut time = |name: &str, prepare: fn() -> Work| {
+        criterion.bench_function(name, |bencher| {
+            bencher.iter_batched_ref(prepare, |work| work(), BatchSize::PerIteration);
+        });
+    };
+    time("a thousand calls with ten candidates each way", calls);
+    time("a thousand merged deltas of ten changes for a thousand users", deltas);
+    time("a hundred lists of a thousand users", lists);
+    time("a thousand tokens verified", tokens);
+    time("a thousand offers and candidates checked", media);
+    criterion.final_summary();
 }

@@ -54,19 +54,15 @@ fn filter(text: &str) -> Result<EnvFilter, ConfigError> {
 
 /// What may be logged at most, whatever `RUST_LOG` says.
 ///
-/// The socket libraries log whole packets (so tokens, SDP and candidates) at debug, and name the session id, which
-/// is a credential, in spans at info, which our own lines would inherit; a handler that cannot extract its arguments
-/// quotes them even at error. sqlx logs at debug and info what the database says. So others say what they have to
-/// say at info, these at warn, and only our own modules, which log nothing of the kind, at any level.
+/// sqlx logs at debug and info what the database says, and tungstenite what a frame holds; so these say what they have to say at
+/// warn, others at info, and only our own modules, which log nothing of the kind, at any level. socketioxide and engineioxide log whole
+/// packets (so tokens, SDP and candidates) and the session id, which is a credential: they are built without their logs.
 fn caps() -> Targets {
     Targets::new()
         .with_default(LevelFilter::INFO)
         .with_target(env!("CARGO_CRATE_NAME"), LevelFilter::TRACE)
         .with_target("axum", LevelFilter::WARN)
         .with_target("axum::rejection", LevelFilter::OFF)
-        .with_target("engineioxide", LevelFilter::WARN)
-        .with_target("socketioxide", LevelFilter::WARN)
-        .with_target("socketioxide::handler", LevelFilter::OFF)
         .with_target("sqlx", LevelFilter::WARN)
         .with_target("tokio_tungstenite", LevelFilter::WARN)
         .with_target("tungstenite", LevelFilter::WARN)
@@ -89,10 +85,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::body::{Body, to_bytes};
-    use axum::http::Request;
     use std::sync::{Arc, Mutex};
-    use tower::ServiceExt;
     use tracing::subscriber::DefaultGuard;
 
     /// A log that can be read.
@@ -145,12 +138,12 @@ mod tests {
     }
 
     #[test]
-    fn a_session_id_does_not_come_in_by_the_span_of_a_library() {
+    fn what_libraries_say_of_requests_queries_and_frames_is_not_logged() {
         for format in [LogFormat::Json, LogFormat::Pretty] {
-            let (log, _guard) = logged("trace,socketioxide=trace,socketioxide::handler=trace", format);
-            let span = tracing::info_span!(target: "socketioxide::client", "on_connect", sid = "hush");
+            let (log, _guard) = logged("trace,tungstenite=trace,sqlx=trace", format);
+            let span = tracing::info_span!(target: "sqlx::query", "query", parameter = "hush");
             span.in_scope(|| tracing::warn!("ours"));
-            tracing::error!(target: "socketioxide::handler::message", "Error while extracting data: hush");
+            tracing::info!(target: "tungstenite::protocol", "hush");
             tracing::info!(target: "sqlx_core::query", "hush");
             tracing::trace!(target: "axum::rejection", "hush");
             assert!(log.text().contains("ours") && !log.text().contains("hush"));
@@ -171,34 +164,5 @@ mod tests {
         let (log, _guard) = logged("info", LogFormat::Pretty);
         tracing::info!("plain");
         assert!(!log.text().contains('\u{1b}'));
-    }
-
-    /// The libraries themselves, not what we think of them: a session by long-polling, with everything secret in it.
-    #[tokio::test]
-    async fn nothing_a_socket_says_is_logged_even_at_trace() {
-        let (log, _guard) = logged("trace,engineioxide=trace,socketioxide=trace", LogFormat::Json);
-        let (layer, io) = socketioxide::SocketIo::builder().build_layer();
-        io.ns("/", async |socket: socketioxide::extract::SocketRef| {
-            socket.on("call_user", async |_: socketioxide::extract::Data<u8>| {});
-        });
-        let router = axum::Router::new().layer(layer);
-        let ask = async |method: &str, query: &str, body: &'static str| {
-            let uri = format!("/socket.io/?EIO=4&transport=polling{query}");
-            let request = Request::builder().method(method).uri(uri).body(Body::from(body)).unwrap();
-            let response = router.clone().oneshot(request).await.unwrap();
-            String::from_utf8(to_bytes(response.into_body(), 1 << 16).await.unwrap().to_vec()).unwrap()
-        };
-        let opened = ask("GET", "", "").await;
-        let opened: serde_json::Value = serde_json::from_str(&opened[1..]).unwrap();
-        let sid = opened["sid"].as_str().unwrap();
-        let session = format!("&sid={sid}");
-        assert_eq!(ask("POST", &session, r#"40{"token":"hush-token"}"#).await, "ok");
-        assert!(ask("GET", &session, "").await.starts_with("40"));
-        assert_eq!(ask("POST", &session, r#"42["call_user",{"sdp":"hush-sdp"}]"#).await, "ok");
-        assert_eq!(ask("POST", &session, r#"42["hush-event","hush-candidate"]"#).await, "ok");
-        assert_eq!(ask("POST", &session, "1").await, "ok");
-        tokio::task::yield_now().await;
-        let text = log.text();
-        assert!(!text.contains("hush") && !text.contains(sid), "{text}");
     }
 }

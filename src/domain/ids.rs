@@ -6,8 +6,8 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use uuid::Uuid;
 
-/// A map by ids that were made here, or were looked up in the database: nobody can choose them to collide, so a hash that is
-/// only fast will do.
+/// A map by ids that were made here, or come from the database: nobody can choose the keys that are kept in it to collide, so a
+/// hash that is only fast will do.
 pub(crate) type IdMap<K, V> = HashMap<K, V, RandomState>;
 /// Likewise, a set.
 pub(crate) type IdSet<K> = HashSet<K, RandomState>;

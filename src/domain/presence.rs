@@ -6,7 +6,7 @@ use super::username::Username;
 use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
@@ -31,7 +31,7 @@ impl<T: Serialize> Broadcast<T> {
         Arc::new(Self { content, encoded: OnceLock::new() })
     }
 
-    /// The wire form, as both transports show it.
+    /// The wire form.
     pub(crate) fn encoded(&self) -> &RawValue {
         self.encoded.get_or_init(|| {
             // Ids and names always encode.
@@ -122,7 +122,8 @@ pub(crate) struct Presence {
     roster: Option<Arc<Roster>>,
     full: IdSet<DeviceId>,
     delta: IdSet<DeviceId>,
-    watchers: IdMap<UserId, IdSet<DeviceId>>,
+    /// By ids as clients sent them.
+    watchers: HashMap<UserId, IdSet<DeviceId>>,
     watching: IdMap<DeviceId, Vec<UserId>>,
     list_changed: bool,
     /// Users whose state changed since the last deltas.

@@ -9,8 +9,9 @@ use crate::domain::message::Message;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Changes within this time go out as one.
-const MERGE: Duration = Duration::from_millis(100);
+/// Changes within this time go out as one. Each message costs every hearer a send of its own, whatever is in it; a join is to be
+/// shown to the others within 200 ms.
+const MERGE: Duration = Duration::from_millis(150);
 /// What whole lists may cost in all: 32 MiB a second.
 const NANOS_PER_BYTE: Duration = Duration::from_nanos(30);
 /// Handed to the sockets at a time, so that copies of a long list never fill the memory.

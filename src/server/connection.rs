@@ -156,7 +156,7 @@ impl Connection {
         }
     }
 
-    /// Reads a little later from the connections that carry the session `sid`, this one included. A read from a WebSocket brings 4 KiB at most, so a client that
+    /// Reads a little later from the connections that carry the session `sid`, this one included. A read from a WebSocket brings 2 KiB at most, so a client that
     /// is held back for each event too many keeps a few hundredths of the processor busy, whatever it sends.
     pub(crate) fn hold_back(&self, sid: &str) {
         self.hold_back_request();

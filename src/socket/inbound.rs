@@ -22,8 +22,8 @@ pub(super) struct Inbound {
 }
 
 impl Inbound {
-    /// An event packet. It is JSON to its end and its name needs no escape: others socketioxide does not let through, so only
-    /// what is asked for is read again. Without a name it has no payload either.
+    /// An event packet. Its list is JSON to the end and its name needs no escape: others socketioxide does not let through, so
+    /// only what is asked for is read again. Without a name it has no payload either.
     pub(super) fn read(packet: Value, ack: Option<i64>) -> Self {
         let (event, payload) = parts(text_of(&packet)).unwrap_or_default();
         Self { packet, event, payload, ack }
@@ -182,6 +182,7 @@ mod tests {
         let spaced = event(" [ \"watch_users\" ,\t{\"ids\":[]} , 1, {} ] ");
         assert_eq!(spaced.event(), "watch_users");
         assert!(spaced.parse::<WatchUsers>().unwrap().ids.is_empty());
+        assert_eq!(event(r#"["ping"] and more"#).event(), "ping", "what follows the list means nothing");
     }
 
     #[test]

@@ -30,6 +30,8 @@ use std::time::Duration;
 
 /// What a frame, or a polling request, may carry.
 const FRAME_LIMIT: usize = 64 * 1024;
+/// What is read from a WebSocket at once, and kept for each of them as long as it lives.
+const READ_BUFFER: usize = 2048;
 /// Packets that may wait inside socketioxide for one socket, each encoded for itself; beyond it they wait in the outbox,
 /// where they share what they hold.
 const SEND_BUFFER: usize = 64;
@@ -59,7 +61,7 @@ impl Sockets {
             .max_payload(FRAME_LIMIT as u64)
             .ws_max_message_size(FRAME_LIMIT)
             .ws_max_frame_size(FRAME_LIMIT)
-            .ws_read_buffer_size(4096)
+            .ws_read_buffer_size(READ_BUFFER)
             .max_buffer_size(SEND_BUFFER)
             .with_parser(ParserConfig::common().max_incoming_binaries(0))
             .build_layer();

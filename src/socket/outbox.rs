@@ -87,12 +87,12 @@ pub(super) struct Handling(Arc<Line>);
 
 impl Drop for Handling {
     fn drop(&mut self) {
-        let end_waits = {
+        let something_waits = {
             let mut queue = self.0.queue();
             queue.handling = queue.handling.saturating_sub(1);
             queue.handling == 0 && !queue.items.is_empty()
         };
-        if end_waits {
+        if something_waits {
             self.0.let_out();
         }
     }

@@ -1,4 +1,4 @@
-//! What happened, written behind and in order.
+//! What happened, written behind: in order for each call, and for each person.
 //!
 //! The signalling path never waits for Postgres. It hands over the whole row of a call each time the row
 //! changes; a row that still waits is replaced in place, so the backlog holds a call at most once (twice
@@ -6,7 +6,8 @@
 //! and one commit, and tries again for as long as the database is away. Writing a row twice does no harm, so
 //! a commit whose answer was lost is simply repeated.
 //!
-//! A row that somebody waits for is written at once. The others gather for a moment, so that a commit somebody waits for
+//! A row that somebody waits for is written at once, together with what happened before in calls of the same people: history
+//! never shows anybody in two calls at once. The others gather for a moment, so that a commit somebody waits for
 //! carries little else and a call that is answered and ended in that moment costs one write.
 
 mod statements;
@@ -15,7 +16,7 @@ mod writer;
 pub(crate) use writer::Writer;
 
 use crate::domain::call::CallRecord;
-use crate::domain::ids::{CallId, IdMap, UserId};
+use crate::domain::ids::{CallId, IdMap, IdSet, UserId};
 use crate::domain::time::Moment;
 use chrono::{DateTime, Utc};
 use std::collections::VecDeque;
@@ -123,12 +124,9 @@ impl Journal {
     pub(crate) fn lag(&self, now: Moment) -> Lag {
         let backlog = self.backlog();
         let rows = backlog.rows.len() + backlog.being_written;
-        let since = if backlog.being_written > 0 {
-            Some(backlog.being_written_since)
-        } else {
-            let fronts = [backlog.awaited.front(), backlog.others.front()].into_iter().flatten();
-            fronts.filter_map(|oldest| backlog.rows.get(oldest)).map(|oldest| oldest.since).min()
-        };
+        let fronts = [backlog.awaited.front(), backlog.others.front()].into_iter().flatten();
+        let oldest = fronts.filter_map(|oldest| backlog.rows.get(oldest)).map(|oldest| oldest.since);
+        let since = oldest.chain((backlog.being_written > 0).then_some(backlog.being_written_since)).min();
         let age = since.map_or(Duration::ZERO, |since| now.mono.saturating_sub(since));
         Lag { rows, bytes: rows * ROW_BYTES, age }
     }
@@ -153,9 +151,12 @@ impl Journal {
     pub(crate) fn record_awaited(&self, row: CallRecord, now: Moment) -> Ticket {
         let mut backlog = self.backlog();
         let id = row.id;
-        let known = backlog.rows.remove(&id);
-        let since = known.as_ref().map_or(now.mono, |known| known.since);
-        let number = known.and_then(|known| known.number).unwrap_or_else(|| {
+        let (since, number) = match backlog.rows.remove(&id) {
+            Some(Waiting { since, number, .. }) => (since, number),
+            None => (now.mono, None),
+        };
+        let number = number.unwrap_or_else(|| {
+            backlog.others.retain(|other| *other != id);
             backlog.accepted += 1;
             backlog.awaited.push_back(id);
             backlog.accepted
@@ -188,20 +189,28 @@ impl Journal {
         }
     }
 
-    /// What to write now. `others`: also what nobody waits for.
-    fn take_batch(&self, others: bool) -> Batch {
+    /// What to write now.
+    fn take_batch(&self, others: Others) -> Batch {
         let backlog = &mut *self.backlog();
         let awaited = backlog.awaited.len().min(BATCH);
-        let room = if backlog.others.len() > BATCH { BATCH } else { OTHERS }.min(BATCH - awaited);
-        let beside = if others { backlog.others.len().min(room) } else { 0 };
-        let ids = backlog.awaited.drain(..awaited).chain(backlog.others.drain(..beside));
-        let waited: Vec<_> = ids.filter_map(|id| backlog.rows.remove(&id)).collect();
+        let mut waited: Vec<_> =
+            backlog.awaited.drain(..awaited).filter_map(|id| backlog.rows.remove(&id)).collect();
+        backlog.take_what_was_before(&mut waited);
+        let room = match others {
+            Others::None => 0,
+            Others::Some if backlog.others.len() <= BATCH => OTHERS,
+            Others::Some | Others::All => BATCH,
+        };
+        let beside = backlog.others.len().min(room).min(BATCH.saturating_sub(waited.len()));
+        waited.extend(backlog.others.drain(..beside).filter_map(|id| backlog.rows.remove(&id)));
         backlog.being_written = waited.len();
         let since = waited.iter().map(|waiting| waiting.since).min();
         backlog.being_written_since = since.unwrap_or_default();
-        let last_seen = if others { std::mem::take(&mut backlog.last_seen) } else { IdMap::default() };
+        let last_seen =
+            if others == Others::None { IdMap::default() } else { std::mem::take(&mut backlog.last_seen) };
         Batch {
             last: waited.iter().filter_map(|waiting| waiting.number).max(),
+            leaves_others: !backlog.others.is_empty(),
             rows: waited.into_iter().map(|waiting| waiting.row).collect(),
             last_seen: last_seen.into_iter().collect(),
         }
@@ -213,17 +222,54 @@ impl Journal {
         !backlog.others.is_empty() || !backlog.last_seen.is_empty()
     }
 
-    fn batch_is_written(&self, batch: &Batch) {
-        self.backlog().being_written = 0;
+    /// The rows of the batch are committed.
+    fn rows_are_written(&self, batch: &Batch) {
         self.0.progress.send_modify(|progress| {
             progress.committed = batch.last.unwrap_or(progress.committed);
             progress.away = false;
         });
     }
+
+    /// All of it is.
+    fn batch_is_written(&self) {
+        self.backlog().being_written = 0;
+    }
+}
+
+impl Backlog {
+    /// Adds to awaited rows what waits of other calls of the same people: it happened before.
+    fn take_what_was_before(&mut self, awaited: &mut Vec<Waiting>) {
+        if awaited.is_empty() || self.others.is_empty() {
+            return;
+        }
+        let people: IdSet<_> =
+            awaited.iter().flat_map(|waiting| [waiting.row.caller, waiting.row.callee]).collect();
+        let rows = &mut self.rows;
+        self.others.retain(|id| {
+            let is_theirs = |waiting: &Waiting| {
+                people.contains(&waiting.row.caller) || people.contains(&waiting.row.callee)
+            };
+            let theirs = if rows.get(id).is_some_and(is_theirs) { rows.remove(id) } else { None };
+            let stays = theirs.is_none();
+            awaited.extend(theirs);
+            stays
+        });
+    }
+}
+
+/// How much to write of what nobody waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Others {
+    None,
+    Some,
+    All,
 }
 
 struct Batch {
+    /// The number of its last awaited row.
     last: Option<u64>,
+    /// Something waits still that nobody waits for.
+    leaves_others: bool,
     rows: Vec<CallRecord>,
     last_seen: Vec<(UserId, DateTime<Utc>)>,
 }
@@ -270,7 +316,7 @@ mod tests {
         ring(&journal, 1);
         journal.record(row(call, CallStatus::Active), at(2));
         assert_eq!(journal.record_awaited(row(call, CallStatus::Active), at(2)), first);
-        let batch = journal.take_batch(false);
+        let batch = journal.take_batch(Others::None);
         assert_eq!(batch.rows.len(), 2);
         assert_eq!((batch.rows[0].id, batch.rows[0].status), (call, CallStatus::Active));
     }
@@ -280,11 +326,11 @@ mod tests {
         let journal = Journal::new(10);
         let call = CallId::new();
         journal.record_awaited(row(call, CallStatus::Ringing), at(0));
-        let batch = journal.take_batch(false);
+        journal.take_batch(Others::None);
         journal.record(row(call, CallStatus::Active), at(1));
         assert_eq!(journal.depth(), 2);
-        journal.batch_is_written(&batch);
-        assert_eq!(journal.take_batch(true).rows[0].status, CallStatus::Active);
+        journal.batch_is_written();
+        assert_eq!(journal.take_batch(Others::Some).rows[0].status, CallStatus::Active);
     }
 
     #[test]
@@ -293,14 +339,36 @@ mod tests {
         for _ in 0..OTHERS + 10 {
             journal.record(row(CallId::new(), CallStatus::Active), at(0));
         }
-        assert!(journal.take_batch(false).is_empty() && journal.has_others());
+        assert!(journal.take_batch(Others::None).is_empty() && journal.has_others());
         let ticket = ring(&journal, 1);
-        let batch = journal.take_batch(true);
+        let batch = journal.take_batch(Others::Some);
         assert_eq!((batch.rows.len(), batch.last), (OTHERS + 1, Some(ticket.0)));
         assert_eq!(batch.rows[0].status, CallStatus::Ringing);
-        journal.batch_is_written(&batch);
-        assert_eq!(journal.take_batch(true).rows.len(), 10);
+        journal.batch_is_written();
+        assert_eq!(journal.take_batch(Others::Some).rows.len(), 10);
         assert!(!journal.has_others());
+    }
+
+    #[test]
+    fn nobody_is_seen_in_a_call_before_the_end_of_the_one_before() {
+        let journal = Journal::new(10);
+        let ended = row(CallId::new(), CallStatus::Completed);
+        journal.record(ended.clone(), at(0));
+        journal.record(row(CallId::new(), CallStatus::Completed), at(0));
+        let next = CallRecord { caller: ended.callee, ..row(CallId::new(), CallStatus::Ringing) };
+        journal.record_awaited(next.clone(), at(1));
+        let batch = journal.take_batch(Others::None);
+        assert_eq!(batch.rows.iter().map(|row| row.id).collect::<Vec<_>>(), [next.id, ended.id]);
+        assert!(batch.leaves_others);
+    }
+
+    #[test]
+    fn at_the_end_everything_goes_in_whole_batches() {
+        let journal = Journal::new(1000);
+        for _ in 0..=OTHERS {
+            journal.record(row(CallId::new(), CallStatus::Completed), at(0));
+        }
+        assert_eq!(journal.take_batch(Others::All).rows.len(), OTHERS + 1);
     }
 
     #[test]
@@ -310,7 +378,7 @@ mod tests {
             journal.record(row(CallId::new(), CallStatus::Active), at(0));
         }
         ring(&journal, 1);
-        assert_eq!(journal.take_batch(true).rows.len(), BATCH);
+        assert_eq!(journal.take_batch(Others::Some).rows.len(), BATCH);
         assert_eq!(journal.depth(), BATCH + 2);
     }
 
@@ -321,8 +389,8 @@ mod tests {
         journal.record(row(call, CallStatus::Ringing), at(3));
         journal.record_awaited(row(call, CallStatus::Ringing), at(4));
         assert_eq!((journal.depth(), journal.lag(at(5)).age), (1, Duration::from_secs(2)));
-        assert_eq!(journal.take_batch(false).rows.len(), 1);
-        assert!(journal.take_batch(true).is_empty());
+        assert_eq!(journal.take_batch(Others::None).rows.len(), 1);
+        assert!(journal.take_batch(Others::Some).is_empty());
     }
 
     #[test]
@@ -333,10 +401,10 @@ mod tests {
         ring(&journal, 12);
         let lag = journal.lag(at(15));
         assert_eq!((lag.rows, lag.bytes, lag.age), (2, 2 * ROW_BYTES, Duration::from_secs(5)));
-        let batch = journal.take_batch(true);
+        journal.take_batch(Others::Some);
         ring(&journal, 20);
         assert_eq!((journal.lag(at(21)).rows, journal.lag(at(21)).age), (3, Duration::from_secs(11)));
-        journal.batch_is_written(&batch);
+        journal.batch_is_written();
         assert_eq!((journal.lag(at(21)).rows, journal.lag(at(21)).age), (1, Duration::from_secs(1)));
     }
 
@@ -358,6 +426,6 @@ mod tests {
         let users: Vec<_> = (0..10).map(|_| UserId::new()).collect();
         journal.saw(&users, DateTime::UNIX_EPOCH);
         journal.saw(&users, DateTime::UNIX_EPOCH);
-        assert_eq!(journal.take_batch(true).last_seen.len(), 3);
+        assert_eq!(journal.take_batch(Others::Some).last_seen.len(), 3);
     }
 }

@@ -1,7 +1,7 @@
 //! The one who writes the journal, on a connection of its own, for as long as it takes.
 
 use super::statements::{close_left_live, insert_calls, lock_ownership, update_last_seen};
-use super::{Batch, Journal};
+use super::{Batch, Journal, Others};
 use crate::domain::ids::NodeId;
 use crate::error::Error;
 use crate::store::is_away;
@@ -69,13 +69,20 @@ impl Writer {
         let mut gathers: Option<Instant> = None;
         loop {
             let stops = stop.is_cancelled();
-            let others = stops || gathers.is_some_and(|until| until <= Instant::now());
+            let others = match gathers {
+                _ if stops => Others::All,
+                Some(until) if until <= Instant::now() => Others::Some,
+                Some(_) | None => Others::None,
+            };
             let batch = self.journal.take_batch(others);
             if !batch.is_empty() {
                 self.write_at_last(&batch).await;
-                self.journal.batch_is_written(&batch);
+                self.journal.batch_is_written();
             } else if stops {
                 break;
+            }
+            if others != Others::None && !batch.leaves_others {
+                gathers = None;
             }
             gathers = self.journal.has_others().then(|| gathers.unwrap_or_else(|| Instant::now() + GATHER));
             if batch.is_empty() {
@@ -161,6 +168,7 @@ impl Writer {
             }
             other => other?,
         }
+        self.journal.rows_are_written(batch);
         if !batch.last_seen.is_empty() {
             match limited(update_last_seen(&mut connection, &batch.last_seen)).await {
                 Err(error) if is_away(&error) => return Err(error),

@@ -42,7 +42,7 @@ impl Plan {
             idle_sockets: [2_500, 5_000, 10_000],
             heartbeat: crate::house::PING_INTERVAL,
             present_users: [500, 1_000, 2_000],
-            coming_and_going: Duration::from_secs(20),
+            coming_and_going: Duration::from_secs(12),
             filling_users: [250, 500, 1_000],
             listed_users: [25, 50, 100],
             calls_beside_logins: 50.0,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-/// Often enough for a percentile, seldom enough to disturb nobody.
+/// Often enough for a percentile, seldom enough to disturb nobody much.
 const EVERY: Duration = Duration::from_millis(10);
 
 /// Commits on a connection of their own, at a steady rate: one that is late because of the one before counts from when it was
