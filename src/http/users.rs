@@ -3,9 +3,11 @@
 use super::extract::{Caller, QueryParams};
 use super::wire::UserBody;
 use crate::app::App;
+use crate::domain::presence::Roster;
 use crate::domain::username::Username;
 use crate::error::Result;
 use crate::store::users::{self, User};
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{AppendHeaders, IntoResponse};
@@ -39,8 +41,14 @@ async fn list(
 }
 
 async fn list_online(State(app): State<Arc<App>>, _: Caller) -> impl IntoResponse {
-    let json = app.live.roster().encoded().get().to_owned();
-    ([(header::CONTENT_TYPE, "application/json")], json)
+    /// The list as it is encoded already.
+    struct Encoded(Arc<Roster>);
+    impl AsRef<[u8]> for Encoded {
+        fn as_ref(&self) -> &[u8] {
+            self.0.encoded().get().as_bytes()
+        }
+    }
+    ([(header::CONTENT_TYPE, "application/json")], Bytes::from_owner(Encoded(app.live.roster())))
 }
 
 /// One page of the rows, and where the next begins if there are more.
