@@ -117,6 +117,24 @@ test('comes back when the server has cut it before it could join', async () => {
   expect(socket.connects).toBe(2);
 });
 
+test('a connection that is cut before every join is tried at longer and longer intervals, until one succeeds', async () => {
+  const { socket, clock } = harness();
+  const cutAndBackAfter = async (wait: number) => {
+    const before = socket.connects;
+    await socket.isCut();
+    await clock.passes(wait - 1);
+    expect(socket.connects).toBe(before);
+    await clock.passes(1);
+    expect(socket.connects).toBe(before + 1);
+  };
+  for (const wait of [2_000, 4_000, 8_000, 16_000, 30_000, 30_000]) await cutAndBackAfter(wait);
+  await socket.hears('join_success', { onlineUsers: [], socketId: 's' });
+  await socket.drops();
+  await socket.isCut();
+  await clock.passes(2_000);
+  expect(socket.connects).toBe(8);
+});
+
 test('a join that is not acknowledged in time is tried again on another transport, without leaving a call', async () => {
   const { socket, clock } = harness('c1');
   socket.replies.join = noReply;

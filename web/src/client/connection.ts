@@ -52,6 +52,8 @@ export class Connection extends Emitter<ConnectionEvents> {
   #cancelRetry: () => void = () => {};
   /** How often our token was refused since the last join. */
   #refusals = 0;
+  /** How often a wait of ours has grown since then. */
+  #waits = 0;
 
   constructor(deps: ConnectionDeps) {
     super();
@@ -123,6 +125,7 @@ export class Connection extends Emitter<ConnectionEvents> {
     if (event === 'join_success') {
       this.#cancelRetry();
       this.#refusals = 0;
+      this.#waits = 0;
       this.#become('online');
     }
     this.emit(event, payload as ConnectionEvents[E]);
@@ -155,19 +158,25 @@ export class Connection extends Emitter<ConnectionEvents> {
         await session.refresh();
       } catch (failure) {
         if (session.user === null) return;
-        return this.#again(socket, toCallError(failure).retryAfterMs ?? RETRY_MS);
+        return this.#again(socket, toCallError(failure).retryAfterMs ?? this.#longerWait());
       }
       return this.#again(socket, this.#waitForFreshToken());
     }
-    const wait = isCallError(error) ? (error.retryAfterMs ?? RETRY_MS) : RETRY_MS;
-    if (socket.connected || !socket.active) this.#again(socket, wait);
+    if (!socket.connected && socket.active) return;
+    this.#again(socket, (isCallError(error) ? error.retryAfterMs : undefined) ?? this.#longerWait());
   }
 
   /** A fresh token is tried at once; one that does not help either was not what was missing. */
   #waitForFreshToken(): number {
-    const before = this.#refusals;
     this.#refusals += 1;
-    return before === 0 ? 0 : Math.min(RETRY_MS * 2 ** (before - 1), LONGEST_RETRY_MS);
+    return this.#refusals === 1 ? 0 : this.#longerWait();
+  }
+
+  /** Whoever keeps failing asks less and less often. */
+  #longerWait(): number {
+    const wait = Math.min(RETRY_MS * 2 ** this.#waits, LONGEST_RETRY_MS);
+    this.#waits += 1;
+    return wait;
   }
 
   async #disconnected(socket: SocketLike, reason: string): Promise<void> {
@@ -187,12 +196,12 @@ export class Connection extends Emitter<ConnectionEvents> {
       if (session.user === null) return;
       const { code, retryAfterMs } = toCallError(error);
       this.emit('trouble', code);
-      return this.#again(socket, retryAfterMs ?? RETRY_MS);
+      return this.#again(socket, retryAfterMs ?? this.#longerWait());
     }
     if (this.#socket !== socket) return;
     if (wasJoined) this.#become('cut');
     // It was too slow to join, or refused too often.
-    else this.#again(socket, RETRY_MS);
+    else this.#again(socket, this.#longerWait());
   }
 
   #again(socket: SocketLike, wait: number): void {
