@@ -9,6 +9,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import http from 'node:http';
+import https from 'node:https';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -96,11 +97,13 @@ export async function eventually(what, probe, ms = PATIENCE) {
   throw new Error(`waited ${ms} ms for ${what}${last ? `; last: ${last.message}` : ''}`, { cause: last });
 }
 
-/** One HTTP request on a connection of its own. `body` is sent as it is, `json` as JSON. */
-export function request(url, { method = 'GET', headers = {}, token, json, body, ms = PATIENCE } = {}) {
+/** One request on a connection of its own. `body` is sent as it is, `json` as JSON; `options` (`ca`, `localAddress`) are Node's. */
+export function request(url, { method = 'GET', headers = {}, token, json, body, ms = PATIENCE, ...options } = {}) {
   const payload = json === undefined ? body : JSON.stringify(json);
   const asked = new Promise((done, fail) => {
-    const call = http.request(url, {
+    const { request: open } = url.startsWith('https:') ? https : http;
+    const call = open(url, {
+      ...options,
       method,
       agent: false,
       headers: {
