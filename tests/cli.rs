@@ -376,6 +376,27 @@ fn a_server_that_cannot_serve_says_why_in_one_line() {
 }
 
 #[test]
+fn a_secret_in_a_file_is_read_and_its_mistakes_are_told_without_it() {
+    let place = Place::new();
+    fs::write(place.0.path().join("url"), "postgres://nobody:hush@127.0.0.1:1/nothing\n").unwrap();
+    fs::write(place.0.path().join("short"), "hush\n").unwrap();
+    let fails = |settings: &[(&str, &str)]| {
+        let mut command = place.command(&["user", "list"]);
+        command.envs(settings.iter().copied());
+        let done = finish(command, "");
+        assert!(!format!("{}{}", done.out, done.err).contains("hush"), "{}", done.err);
+        done.failure().to_owned()
+    };
+    assert!(fails(&[("DATABASE_URL_FILE", "url")]).starts_with("cannot connect to PostgreSQL"));
+    let both = fails(&[("DATABASE_URL_FILE", "url"), ("DATABASE_URL", "postgres://hush@db/x")]);
+    assert_eq!(both, "DATABASE_URL: is set, and DATABASE_URL_FILE too: set one of them");
+    let missing = fails(&[("JWT_SECRET_FILE", "nowhere")]);
+    assert_eq!(missing, r#"JWT_SECRET_FILE: "nowhere" cannot be read: there is no such file"#);
+    assert!(fails(&[("JWT_SECRET_FILE", "short")]).starts_with(r#"JWT_SECRET_FILE: what "short" holds"#));
+    assert!(!place.data().exists(), "nothing was started for it");
+}
+
+#[test]
 fn commands_beside_a_running_server_take_effect_at_once() {
     let place = Place::new();
     let mut command = place.command(&[]);

@@ -34,6 +34,9 @@ pub struct Flags {
     /// PostgreSQL to use [default: a private one of the server's own, under `DATA_DIR`]
     #[arg(long, env, value_name = "URL", help_heading = "Data")]
     pub(super) database_url: Option<OsString>,
+    /// File that holds `DATABASE_URL`, instead of it [default: none]
+    #[arg(long, env, value_name = "PATH", help_heading = "Data")]
+    pub(super) database_url_file: Option<OsString>,
     /// Where the server keeps files of its own [default: ./data]
     #[arg(long, env, value_name = "PATH", help_heading = "Data")]
     pub(super) data_dir: Option<OsString>,
@@ -45,9 +48,15 @@ pub struct Flags {
     /// [default: in development, made once and kept in `DATA_DIR`]
     #[arg(long, env, value_name = "SECRET", help_heading = "Accounts")]
     pub(super) jwt_secret: Option<OsString>,
+    /// File that holds `JWT_SECRET`, instead of it [default: none]
+    #[arg(long, env, value_name = "PATH", help_heading = "Accounts")]
+    pub(super) jwt_secret_file: Option<OsString>,
     /// Secrets whose tokens still verify, newest first, comma-separated [default: none]
     #[arg(long, env, value_name = "SECRETS", help_heading = "Accounts")]
     pub(super) jwt_previous_secrets: Option<OsString>,
+    /// File that holds `JWT_PREVIOUS_SECRETS`, one a line, instead of it [default: none]
+    #[arg(long, env, value_name = "PATH", help_heading = "Accounts")]
+    pub(super) jwt_previous_secrets_file: Option<OsString>,
     /// How long an access token is good [default: 1h]
     #[arg(long, env, value_name = "DURATION", help_heading = "Accounts")]
     pub(super) access_token_ttl: Option<OsString>,
@@ -96,6 +105,9 @@ pub struct Flags {
     /// coturn's static-auth-secret; other users see flags, so prefer the variable [default: none]
     #[arg(long, env, value_name = "SECRET", help_heading = "ICE")]
     pub(super) turn_secret: Option<OsString>,
+    /// File that holds `TURN_SECRET`, instead of it [default: none]
+    #[arg(long, env, value_name = "PATH", help_heading = "ICE")]
+    pub(super) turn_secret_file: Option<OsString>,
     /// How long a TURN credential is good [default: 1h]
     #[arg(long, env, value_name = "DURATION", help_heading = "ICE")]
     pub(super) turn_ttl: Option<OsString>,

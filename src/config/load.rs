@@ -1,5 +1,6 @@
 //! From flags and variables to a [`Config`], in two steps: what was said, and then what serving needs beside it.
 
+use super::secret_file::Given;
 use super::{AppEnv, Config, ConfigError, Flags, parse, secret};
 use crate::config::parse::Parsed;
 use secrecy::SecretString;
@@ -24,16 +25,15 @@ pub struct Draft {
 
 impl Draft {
     /// Reads what was set; what was not, or is empty, has its default.
-    pub fn load(flags: Flags) -> Result<Self, ConfigError> {
+    pub fn load(mut flags: Flags) -> Result<Self, ConfigError> {
         let mut env = AppEnv::Development;
-        set(&mut env, "APP_ENV", flags.app_env, parse::app_env)?;
+        set(&mut env, "APP_ENV", flags.app_env.take(), parse::app_env)?;
         let mut config = Config::defaults(env, throwaway_secret()?);
-        let mut jwt_secret = None;
+        let jwt_secret = set_secrets(&mut config, &mut flags)?;
         set(&mut config.host, "HOST", flags.host, parse::host)?;
         set(&mut config.port, "PORT", flags.port, parse::port)?;
         let has_origins = set(&mut config.cors_origins, "CORS_ORIGIN", flags.cors_origin, parse::origins)?;
         set(&mut config.trusted_proxies, "TRUSTED_PROXIES", flags.trusted_proxies, parse::networks)?;
-        set(&mut config.database_url, "DATABASE_URL", flags.database_url, parse::database_url)?;
         if let Some(path) = flags.data_dir.filter(|path| !path.is_empty()) {
             config.data_dir = PathBuf::from(path);
         }
@@ -41,9 +41,6 @@ impl Draft {
             config.web_root = PathBuf::from(path);
         }
         set(&mut config.journal_capacity, "JOURNAL_CAPACITY", flags.journal_capacity, parse::capacity)?;
-        set_exactly(&mut jwt_secret, "JWT_SECRET", flags.jwt_secret, |raw| parse::secret(raw).map(Some))?;
-        let previous = &mut config.jwt_previous_secrets;
-        set(previous, "JWT_PREVIOUS_SECRETS", flags.jwt_previous_secrets, parse::secrets)?;
         set(&mut config.registration, "REGISTRATION", flags.registration, parse::registration)?;
         let rates = [
             (&mut config.login_rate_per_minute, "LOGIN_RATE_PER_MINUTE", flags.login_rate_per_minute),
@@ -70,8 +67,6 @@ impl Draft {
         }
         set(&mut config.ice_stun_urls, "ICE_STUN_URLS", flags.ice_stun_urls, parse::stun_urls)?;
         set(&mut config.ice_turn_urls, "ICE_TURN_URLS", flags.ice_turn_urls, parse::turn_urls)?;
-        let turn_secret = &mut config.turn_secret;
-        set_exactly(turn_secret, "TURN_SECRET", flags.turn_secret, |raw| Ok(Some(raw.into())))?;
         set(&mut config.log_format, "LOG_FORMAT", flags.log_format, parse::log_format)?;
         let has_log_filter =
             set(&mut config.log_filter, "RUST_LOG", flags.rust_log, |raw| Ok(raw.to_owned()))?;
@@ -105,6 +100,29 @@ impl Draft {
     }
 }
 
+/// The secrets, each from its variable or its file; the one that signs tokens has no place in `config` yet.
+fn set_secrets(config: &mut Config, flags: &mut Flags) -> Result<Option<SecretString>, ConfigError> {
+    let url = ("DATABASE_URL", flags.database_url.take());
+    let url = Given::read(url, ("DATABASE_URL_FILE", flags.database_url_file.take()))?;
+    set_secret(&mut config.database_url, url, |raw| match raw.trim() {
+        "" => Ok(None),
+        raw => parse::database_url(raw),
+    })?;
+    let mut jwt_secret = None;
+    let secret = ("JWT_SECRET", flags.jwt_secret.take());
+    let secret = Given::read(secret, ("JWT_SECRET_FILE", flags.jwt_secret_file.take()))?;
+    set_secret(&mut jwt_secret, secret, |raw| parse::secret(raw).map(Some))?;
+    let previous = ("JWT_PREVIOUS_SECRETS", flags.jwt_previous_secrets.take());
+    let previous =
+        Given::read(previous, ("JWT_PREVIOUS_SECRETS_FILE", flags.jwt_previous_secrets_file.take()))?;
+    let parse_previous = if previous.path.is_some() { parse::secret_lines } else { parse::secrets };
+    set_secret(&mut config.jwt_previous_secrets, previous, parse_previous)?;
+    let turn = ("TURN_SECRET", flags.turn_secret.take());
+    let turn = Given::read(turn, ("TURN_SECRET_FILE", flags.turn_secret_file.take()))?;
+    set_secret(&mut config.turn_secret, turn, |raw| Ok(Some(raw.into())))?;
+    Ok(jwt_secret)
+}
+
 /// What no single variable can tell.
 fn check(config: &Config) -> Result<(), ConfigError> {
     if config.env == AppEnv::Production && config.database_url.is_none() {
@@ -134,14 +152,15 @@ fn set<T>(
 }
 
 /// [`set`] for secrets, in which every byte counts, a space too.
-fn set_exactly<T>(
+fn set_secret<T>(
     slot: &mut T,
-    variable: &'static str,
-    raw: Option<OsString>,
+    given: Given,
     parse: impl FnOnce(&str) -> Parsed<T>,
 ) -> Result<(), ConfigError> {
-    if let Some(raw) = text(variable, raw)?.filter(|raw| !raw.is_empty()) {
-        *slot = parse(&raw).map_err(|problem| ConfigError::new(variable, problem))?;
+    let Given { variable, raw, path } = given;
+    if let Some(raw) = text(variable, raw)? {
+        *slot = parse(&raw)
+            .map_err(|problem| ConfigError::new(variable, Given::locate(path.as_deref(), problem)))?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ mod flags;
 mod load;
 mod parse;
 mod secret;
+mod secret_file;
 #[cfg(test)]
 mod tests;
 

@@ -111,6 +111,12 @@ pub(super) fn secrets(raw: &str) -> Parsed<Vec<SecretString>> {
     list(raw, secret)
 }
 
+/// Secrets as a file has them: one a line, or comma-separated as in the variable.
+pub(super) fn secret_lines(raw: &str) -> Parsed<Vec<SecretString>> {
+    let entries = raw.lines().map(secrets).collect::<Parsed<Vec<_>>>()?;
+    Ok(entries.into_iter().flatten().collect())
+}
+
 pub(super) fn networks(raw: &str) -> Parsed<Vec<IpNet>> {
     list(raw, |entry| {
         IpNet::from_str(entry)

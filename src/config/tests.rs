@@ -171,6 +171,53 @@ fn a_configuration_does_not_print_its_secrets() {
 }
 
 #[test]
+fn a_secret_may_stand_in_a_file_of_its_own() {
+    let home = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = home.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let url = "postgres://u:hush@db/calls";
+    let previous = format!("{SECRET}1\n{SECRET}2, {SECRET}3\n");
+    let config = load(&[
+        ("DATABASE_URL_FILE", &file("url", &format!("{url}\n"))),
+        ("JWT_SECRET", ""),
+        ("JWT_SECRET_FILE", &file("jwt", &format!("{SECRET} \r\n"))),
+        ("JWT_PREVIOUS_SECRETS_FILE", &file("previous", &previous)),
+        ("ICE_TURN_URLS", "turn:t.example.org"),
+        ("TURN_SECRET_FILE", &file("turn", "hush")),
+    ]);
+    let config = config.unwrap().for_serving().unwrap();
+    assert_eq!(config.database_url.unwrap().expose_secret(), url);
+    assert_eq!(config.jwt_secret.expose_secret(), format!("{SECRET} "));
+    assert_eq!(config.turn_secret.unwrap().expose_secret(), "hush");
+    let previous: Vec<_> =
+        config.jwt_previous_secrets.iter().map(|secret| secret.expose_secret().to_owned()).collect();
+    assert_eq!(previous, [1, 2, 3].map(|n| format!("{SECRET}{n}")));
+}
+
+#[test]
+fn a_secret_and_its_file_at_once_or_a_file_of_no_use_is_one_line_that_names_them() {
+    for variable in ["DATABASE_URL", "JWT_SECRET", "JWT_PREVIOUS_SECRETS", "TURN_SECRET"] {
+        let file = format!("{variable}_FILE");
+        let both = error(&[(variable, "hush"), (&file, "/nowhere/hush")]);
+        assert_eq!(both, format!("{variable}: is set, and {file} too: set one of them"));
+        let missing = error(&[(&file, "/nowhere/x")]);
+        assert_eq!(missing, format!(r#"{file}: "/nowhere/x" cannot be read: there is no such file"#));
+    }
+    let short = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(short.path(), "hush").unwrap();
+    let path = short.path().to_str().unwrap();
+    assert_eq!(
+        error(&[("JWT_SECRET_FILE", path)]),
+        format!("JWT_SECRET_FILE: what {path:?} holds must be at least 32 bytes long, and is 4")
+    );
+    let url = error(&[("DATABASE_URL_FILE", path)]);
+    assert!(url.starts_with("DATABASE_URL_FILE: what ") && !url.contains("hush"));
+}
+
+#[test]
 fn help_does_not_show_what_the_environment_holds() {
     let mut command = finish(Only::command()).mut_args(|arg| arg);
     assert!(
@@ -215,10 +262,12 @@ fn the_example_loads_and_shows_the_defaults() {
         let pairs: Vec<_> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         load(&pairs).unwrap()
     };
-    load_all(&all);
+    // A secret is given directly or in a file, and these files are nobody's.
+    let direct = all.into_iter().filter(|(name, _)| !name.ends_with("_FILE")).collect::<BTreeMap<_, _>>();
+    load_all(&direct);
     // These have no default to show, so the example shows an example.
     let shown_only = ["DATABASE_URL", "TRUSTED_PROXIES", "ICE_STUN_URLS", "ICE_TURN_URLS", "TURN_SECRET"];
-    let mut defaults = all;
+    let mut defaults = direct;
     defaults.retain(|name, _| !shown_only.contains(&name.as_str()));
     let defaults = load_all(&defaults).for_commands();
     // A command's log is quieter unless it is told, as it is by the example.
