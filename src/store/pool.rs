@@ -22,7 +22,20 @@ pub(crate) enum StartError {
     #[error("cannot connect to PostgreSQL: {0}")]
     Connect(#[source] sqlx::Error),
     #[error("cannot bring the database's schema up to date: {0}")]
-    Migrate(#[from] MigrateError),
+    Migrate(#[source] MigrateError),
+    /// It may have what this program does not understand, so it is not touched.
+    #[error("the database's schema is newer than this program: it has the migration {0}")]
+    Newer(i64),
+}
+
+impl From<MigrateError> for StartError {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the library's others are all failures to migrate")]
+    fn from(error: MigrateError) -> Self {
+        match error {
+            MigrateError::VersionMissing(version) => Self::Newer(version),
+            other => Self::Migrate(other),
+        }
+    }
 }
 
 /// What a probe of the database found.

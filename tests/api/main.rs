@@ -27,3 +27,4 @@ mod sessions;
 mod shutdown;
 mod strangers;
 mod time;
+mod upgrade;
