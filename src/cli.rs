@@ -4,13 +4,14 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use video_call_server::config::{Flags, finish};
+use video_call_server::version::VERSION_AND_REVISION;
 
 /// A backend for 1:1 video and audio calls: accounts, presence, signalling, history.
 ///
 /// Every setting is a variable of the environment, of the file .env in the working directory, or a flag; a flag
 /// wins over the environment, and the environment over the file.
 #[derive(Parser)]
-#[command(version)]
+#[command(version = VERSION_AND_REVISION)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,

@@ -31,3 +31,4 @@ pub mod service;
 mod socket;
 mod store;
 pub mod telemetry;
+pub mod version;

@@ -14,7 +14,7 @@ use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -447,6 +447,24 @@ fn signals_end_the_server_and_its_postgres_in_order_and_the_accounts_stay() {
         assert_eq!(server.signal(signal), Some(0));
         assert!(test_kill_process(postgres).is_err(), "its PostgreSQL has ended before it");
     }
+}
+
+#[test]
+fn a_build_tells_its_version_and_the_revision_it_was_made_from() {
+    let place = Place::new();
+    let server = Serving::start(&place);
+    let (_, health) = server.ask("GET /health HTTP/1.1", "");
+    let (version, revision) = (health["version"].as_str().unwrap(), health["revision"].as_str().unwrap());
+    assert_eq!(place.run(&["--version"]).ok(), format!("video-call-server {version} ({revision})\n"));
+    assert_eq!(version, env!("CARGO_PKG_VERSION"));
+    let git =
+        Command::new("git").args(["rev-parse", "HEAD"]).current_dir(env!("CARGO_MANIFEST_DIR")).output();
+    let head = git.map(|output| String::from_utf8(output.stdout).unwrap()).unwrap_or_default();
+    let is_told = ["GIT_REVISION", "SOURCE_VERSION", "RAILWAY_GIT_COMMIT_SHA"].map(std::env::var_os);
+    if is_told.iter().all(Option::is_none) && Path::new(env!("CARGO_MANIFEST_DIR")).join(".git").exists() {
+        assert!(revision.len() >= 7 && head.starts_with(revision), "{revision} is not {head}");
+    }
+    server.stop();
 }
 
 #[test]

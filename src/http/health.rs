@@ -6,6 +6,7 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::domain::time::Moment;
 use crate::store::{self, Condition, Pool};
+use crate::version::{REVISION, VERSION};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -61,6 +62,7 @@ struct HealthBody {
     active_calls: usize,
     database: &'static str,
     version: &'static str,
+    revision: &'static str,
 }
 
 /// In bytes.
@@ -91,7 +93,8 @@ async fn show(State(app): State<Arc<App>>) -> Json<HealthBody> {
         active_users: app.live.active_users(),
         active_calls: app.live.active_calls(),
         database: if up { "up" } else { "down" },
-        version: env!("CARGO_PKG_VERSION"),
+        version: VERSION,
+        revision: REVISION,
     })
 }
 

@@ -327,7 +327,8 @@ describe('operations', () => {
     assert.ok(body.memory.rss > 1_000_000, `rss ${body.memory.rss} is in bytes`);
     assert.ok(body.activeUsers >= 2);
     assert.equal(body.activeCalls, before.activeCalls + 1);
-    assert.equal(typeof body.version, 'string');
+    assert.match(body.version, /^\d+\.\d+\.\d+/);
+    assert.match(body.revision, /^[\w.-]+$/);
     await alice.ok('end_call', { callId });
     assert.equal((await server.http('/health')).body.activeCalls, before.activeCalls);
     assert.equal((await server.http('/health/live')).status, 200);
