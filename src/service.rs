@@ -8,10 +8,11 @@ use crate::domain::ids::NodeId;
 use crate::domain::rate::Rate;
 use crate::http;
 use crate::live::Live;
-use crate::server::{self, Limits};
+use crate::server::{self, Limits, Tls};
 use crate::socket::{Outbox, Sockets};
 use crate::store::journal::{Journal, Writer};
 use crate::store::pool;
+use crate::version::{REVISION, VERSION};
 use secrecy::SecretString;
 use socketioxide::SocketIo;
 use std::error::Error;
@@ -53,6 +54,7 @@ impl Service {
     pub async fn start(config: Config, url: SecretString, clock: Clock) -> Result<Self, StartError> {
         // First of all: a taken port should not migrate anything.
         let listener = server::bind(config.host, config.port)?;
+        let tls = config.tls.as_ref().map(Tls::load).transpose()?;
         let address = listener.local_addr()?;
         pool::migrate(&url).await?;
         let pool = pool::connect(&url, POOL_SIZE).await?;
@@ -72,9 +74,10 @@ impl Service {
         let (stop_serving, stop_writing) = (CancellationToken::new(), CancellationToken::new());
         let limits = limits(&config);
         let drain = config.shutdown_timeout / DRAIN_SHARE;
-        let serving = tokio::spawn(server::serve(listener, service, limits, stop_serving.clone(), drain));
+        let serving =
+            tokio::spawn(server::serve(listener, tls.clone(), service, limits, stop_serving.clone(), drain));
         let writing = tokio::spawn(writer.run(stop_writing.clone()));
-        let background = vec![
+        let mut background = vec![
             tokio::spawn(Arc::clone(&app).upkeep()),
             tokio::spawn(async move { sockets.reap().await }),
             tokio::spawn({
@@ -83,7 +86,10 @@ impl Service {
             }),
             tokio::spawn(async move { tokio::join!(live.announce_deltas(), live.announce_lists()).0 }),
         ];
-        tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "serving");
+        if let Some(tls) = &tls {
+            background.push(tokio::spawn(Arc::clone(tls).follow(app.clock.clone())));
+        }
+        tracing::info!(%address, tls = tls.is_some(), version = VERSION, revision = REVISION, "serving");
         Ok(Self { app, address, io, stop_serving, serving, stop_writing, writing, background, journal })
     }
 

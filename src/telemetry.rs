@@ -73,7 +73,8 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let layer = fmt::layer().with_writer(writer);
+    // Where the log cannot be written, say to a terminal that was closed, neither can a word about that.
+    let layer = fmt::layer().log_internal_errors(false).with_writer(writer);
     match config.log_format {
         LogFormat::Json => layer.json().flatten_event(true).with_span_list(false).boxed(),
         // On a terminal the library's own choice stands, which heeds NO_COLOR.

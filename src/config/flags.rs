@@ -16,6 +16,12 @@ pub struct Flags {
     /// Port to listen on; 0 takes any free one [default: 3001]
     #[arg(long, env, value_name = "NUMBER", help_heading = "Server")]
     pub(super) port: Option<OsString>,
+    /// Certificate to serve HTTPS with, in PEM, and those that vouch for it; needs `TLS_KEY` [default: none: plain HTTP]
+    #[arg(long, env, value_name = "PATH", help_heading = "Server")]
+    pub(super) tls_cert: Option<OsString>,
+    /// The certificate's private key, in PEM [default: none]
+    #[arg(long, env, value_name = "PATH", help_heading = "Server")]
+    pub(super) tls_key: Option<OsString>,
     #[arg(long, env, value_name = "ORIGINS", help_heading = "Server")]
     #[arg(
         help = "Origins of the pages that may use the server, comma-separated [default: http://localhost:5173]"

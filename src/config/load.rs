@@ -1,7 +1,7 @@
 //! From flags and variables to a [`Config`], in two steps: what was said, and then what serving needs beside it.
 
 use super::secret_file::Given;
-use super::{AppEnv, Config, ConfigError, Flags, parse, secret};
+use super::{AppEnv, Config, ConfigError, Flags, TlsFiles, parse, secret};
 use crate::config::parse::Parsed;
 use secrecy::SecretString;
 use std::ffi::OsString;
@@ -34,11 +34,12 @@ impl Draft {
         set(&mut config.port, "PORT", flags.port, parse::port)?;
         let has_origins = set(&mut config.cors_origins, "CORS_ORIGIN", flags.cors_origin, parse::origins)?;
         set(&mut config.trusted_proxies, "TRUSTED_PROXIES", flags.trusted_proxies, parse::networks)?;
-        if let Some(path) = flags.data_dir.filter(|path| !path.is_empty()) {
-            config.data_dir = PathBuf::from(path);
+        config.tls = tls_files(path(flags.tls_cert), path(flags.tls_key))?;
+        if let Some(path) = path(flags.data_dir) {
+            config.data_dir = path;
         }
-        if let Some(path) = flags.web_root.filter(|path| !path.is_empty()) {
-            config.web_root = PathBuf::from(path);
+        if let Some(path) = path(flags.web_root) {
+            config.web_root = path;
         }
         set(&mut config.journal_capacity, "JOURNAL_CAPACITY", flags.journal_capacity, parse::capacity)?;
         set(&mut config.registration, "REGISTRATION", flags.registration, parse::registration)?;
@@ -121,6 +122,21 @@ fn set_secrets(config: &mut Config, flags: &mut Flags) -> Result<Option<SecretSt
     let turn = Given::read(turn, ("TURN_SECRET_FILE", flags.turn_secret_file.take()))?;
     set_secret(&mut config.turn_secret, turn, |raw| Ok(Some(raw.into())))?;
     Ok(jwt_secret)
+}
+
+/// What is read is told when it is read; here it only counts whether both halves are named.
+fn tls_files(cert: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<TlsFiles>, ConfigError> {
+    match (cert, key) {
+        (Some(cert), Some(key)) => Ok(Some(TlsFiles { cert, key })),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(ConfigError::new("TLS_KEY", "is needed, since TLS_CERT is set")),
+        (None, Some(_)) => Err(ConfigError::new("TLS_CERT", "is needed, since TLS_KEY is set")),
+    }
+}
+
+/// A file or folder; systems allow names that are no UTF-8.
+fn path(raw: Option<OsString>) -> Option<PathBuf> {
+    raw.filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 /// What no single variable can tell.

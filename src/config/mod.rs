@@ -15,6 +15,7 @@ mod tests;
 pub use env_file::read_env_file;
 pub use flags::{Flags, finish};
 pub use load::Draft;
+pub(crate) use secret_file::shown as shown_path;
 
 use ipnet::IpNet;
 use secrecy::SecretString;
@@ -45,6 +46,8 @@ pub struct Config {
     pub host: IpAddr,
     /// `PORT`; 0 takes any free one
     pub port: u16,
+    /// `TLS_CERT` and `TLS_KEY`; none: plain HTTP
+    pub tls: Option<TlsFiles>,
     /// `DATABASE_URL`; none: a private PostgreSQL of the server's own
     pub database_url: Option<SecretString>,
     /// `DATA_DIR`
@@ -112,6 +115,7 @@ impl Config {
             env,
             host: host.into(),
             port: 3001,
+            tls: None,
             database_url: None,
             data_dir: "./data".into(),
             jwt_secret,
@@ -156,6 +160,15 @@ pub enum AppEnv {
     Development,
     /// Refuses to start without its secrets.
     Production,
+}
+
+/// The files of the server's own TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// `TLS_CERT`: the certificate, and those that vouch for it, in PEM
+    pub cert: PathBuf,
+    /// `TLS_KEY`: its private key, in PEM
+    pub key: PathBuf,
 }
 
 /// `REGISTRATION`

@@ -52,7 +52,7 @@ impl Given {
 }
 
 /// A path as an error shows it: in quotes and on one line, whatever is in it.
-pub(super) fn shown(path: &Path) -> String {
+pub(crate) fn shown(path: &Path) -> String {
     format!("{:?}", path.to_string_lossy())
 }
 

@@ -116,6 +116,8 @@ fn every_mistake_is_one_line_that_names_the_variable_and_what_is_expected() {
         let named = if variable == "TURN_SECRET" { "ICE_TURN_URLS" } else { variable };
         assert_eq!(error, format!("{named}: {problem}"));
     }
+    assert_eq!(error(&[("TLS_CERT", "a.pem")]), "TLS_KEY: is needed, since TLS_CERT is set");
+    assert_eq!(error(&[("TLS_KEY", "a.pem"), ("TLS_CERT", "")]), "TLS_CERT: is needed, since TLS_KEY is set");
     assert_eq!(
         error(&[("ICE_TURN_URLS", "turn:t.example.org")]),
         "TURN_SECRET: is needed for the servers in ICE_TURN_URLS"
@@ -266,7 +268,15 @@ fn the_example_loads_and_shows_the_defaults() {
     let direct = all.into_iter().filter(|(name, _)| !name.ends_with("_FILE")).collect::<BTreeMap<_, _>>();
     load_all(&direct);
     // These have no default to show, so the example shows an example.
-    let shown_only = ["DATABASE_URL", "TRUSTED_PROXIES", "ICE_STUN_URLS", "ICE_TURN_URLS", "TURN_SECRET"];
+    let shown_only = [
+        "TLS_CERT",
+        "TLS_KEY",
+        "DATABASE_URL",
+        "TRUSTED_PROXIES",
+        "ICE_STUN_URLS",
+        "ICE_TURN_URLS",
+        "TURN_SECRET",
+    ];
     let mut defaults = direct;
     defaults.retain(|name, _| !shown_only.contains(&name.as_str()));
     let defaults = load_all(&defaults).for_commands();

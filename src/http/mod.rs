@@ -72,7 +72,7 @@ where
     // The first one is the outermost.
     ServiceBuilder::new()
         .layer(from_fn_with_state(app.clock.clone(), request_id::trace))
-        .layer(from_fn(headers::secure))
+        .layer(from_fn_with_state(config(), headers::secure))
         .layer(cors::layer(config()))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(strict::guard))

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clock::Clock;
-use crate::config::{AppEnv, Config, LogFormat, Registration};
+use crate::config::{AppEnv, Config, LogFormat, Registration, TlsFiles};
 use crate::domain::ids::{SessionId, UserId};
 use crate::domain::username::Username;
 use crate::live::Live;
@@ -26,6 +26,7 @@ fn config() -> Config {
         env: AppEnv::Development,
         host: [127, 0, 0, 1].into(),
         port: 0,
+        tls: None,
         database_url: None,
         data_dir: "data".into(),
         web_root: "web/no-such-build".into(),
@@ -123,6 +124,25 @@ async fn what_is_not_there_is_a_json_404() {
     let server = Server::new(|_| ());
     for uri in ["/nothing", "/api", "/api/nothing", "/api/calls/x/y"] {
         assert_eq!(server.get(uri, &[]).await.refusal(), (404, "not_found"), "{uri}");
+    }
+}
+
+#[tokio::test]
+async fn under_tls_browsers_are_told_to_stay_with_it_except_on_a_developers_machine() {
+    let plain = Server::new(|_| ());
+    assert!(!plain.get("/", &[]).await.headers.contains_key("strict-transport-security"));
+    let files = TlsFiles { cert: "cert.pem".into(), key: "key.pem".into() };
+    let server = Server::new(|config| config.tls = Some(files));
+    for uri in ["/", "/health/live", "/api/panics", "/socket.io/"] {
+        assert_eq!(
+            server.get(uri, &[]).await.headers["strict-transport-security"],
+            "max-age=31536000",
+            "{uri}"
+        );
+    }
+    for host in ["localhost", "localhost:3001"] {
+        let answer = server.get("/health/live", &[("host", host)]).await;
+        assert!(!answer.headers.contains_key("strict-transport-security"));
     }
 }
 

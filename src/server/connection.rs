@@ -5,6 +5,7 @@
 //! and whoever closes the gate wakes it.
 
 use super::registry::{Entry, Registry};
+use super::wire::Wire;
 use futures_util::task::AtomicWaker;
 use std::fmt;
 use std::future::poll_fn;
@@ -15,7 +16,6 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 /// A peer that takes nothing for this long is not read from until it does.
@@ -201,13 +201,13 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// The TCP stream behind its gate: once the gate is closed, reads end and writes fail.
+/// The stream behind its gate: once the gate is closed, reads end and writes fail.
 ///
 /// While the peer takes nothing of what we write, nothing is read from it: whoever floods us with events and does not
 /// read the answers is held back by TCP, and the answers do not pile up. One that reads slowly is heard.
 pub(super) struct GatedStream {
     /// None once the connection is gone; the socket library may hold the rest a little longer.
-    live: Option<(TcpStream, Entry)>,
+    live: Option<(Wire, Entry)>,
     gate: Arc<Gate>,
     /// Since when the peer has taken nothing of what we write.
     stalled: Option<Instant>,
@@ -216,24 +216,29 @@ pub(super) struct GatedStream {
 }
 
 impl GatedStream {
-    pub(super) fn new(tcp: TcpStream, entry: Entry, gate: Arc<Gate>) -> Self {
-        Self { live: Some((tcp, entry)), gate, stalled: None, pause: None }
+    pub(super) fn new(wire: Wire, entry: Entry, gate: Arc<Gate>) -> Self {
+        Self { live: Some((wire, entry)), gate, stalled: None, pause: None }
     }
 
     /// The stream, unless the gate is closed.
-    fn tcp(&mut self) -> Option<Pin<&mut TcpStream>> {
+    fn wire(&mut self) -> Option<Pin<&mut Wire>> {
         if self.gate.is_closed() {
             self.hang_up();
         }
-        self.live.as_mut().map(|(tcp, _)| Pin::new(tcp))
+        self.live.as_mut().map(|(wire, _)| Pin::new(wire))
+    }
+
+    /// Whether flushing can take time, so that a close has to wake whoever does it.
+    fn flushing_waits(&self) -> bool {
+        self.live.as_ref().is_some_and(|(wire, _)| wire.keeps_what_is_written())
     }
 
     fn hang_up(&mut self) {
-        if let Some((tcp, _entry)) = self.live.take()
+        if let Some((wire, _entry)) = self.live.take()
             && self.stalled.is_some()
         {
             // Without this the kernel would go on offering what is in its buffer to a peer that does not read.
-            let _ = socket2::SockRef::from(&tcp).set_linger(Some(Duration::ZERO));
+            let _ = socket2::SockRef::from(wire.tcp()).set_linger(Some(Duration::ZERO));
         }
     }
 
@@ -277,10 +282,10 @@ impl AsyncRead for GatedStream {
         self.gate.reader.register(cx.waker());
         let waits =
             self.stalled.is_some_and(|since| since.elapsed() > STALL) || self.poll_pause(cx).is_pending();
-        match self.tcp() {
+        match self.wire() {
             None => Poll::Ready(Ok(())),
             Some(_) if waits => Poll::Pending,
-            Some(tcp) => tcp.poll_read(cx, buf),
+            Some(wire) => wire.poll_read(cx, buf),
         }
     }
 }
@@ -288,7 +293,7 @@ impl AsyncRead for GatedStream {
 impl AsyncWrite for GatedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.gate.writer.register(cx.waker());
-        let result = self.tcp().map_or_else(closed, |tcp| tcp.poll_write(cx, buf));
+        let result = self.wire().map_or_else(closed, |wire| wire.poll_write(cx, buf));
         self.note_stall(result)
     }
 
@@ -298,7 +303,7 @@ impl AsyncWrite for GatedStream {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.gate.writer.register(cx.waker());
-        let result = self.tcp().map_or_else(closed, |tcp| tcp.poll_write_vectored(cx, bufs));
+        let result = self.wire().map_or_else(closed, |wire| wire.poll_write_vectored(cx, bufs));
         self.note_stall(result)
     }
 
@@ -307,11 +312,19 @@ impl AsyncWrite for GatedStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.tcp().map_or_else(closed, |tcp| tcp.poll_flush(cx))
+        if !self.flushing_waits() {
+            return self.wire().map_or_else(closed, |wire| wire.poll_flush(cx));
+        }
+        self.gate.writer.register(cx.waker());
+        let result = self.wire().map_or_else(closed, |wire| wire.poll_flush(cx));
+        self.note_stall(result)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.tcp().map_or_else(closed, |tcp| tcp.poll_shutdown(cx))
+        if self.flushing_waits() {
+            self.gate.writer.register(cx.waker());
+        }
+        self.wire().map_or_else(closed, |wire| wire.poll_shutdown(cx))
     }
 }
 
@@ -326,7 +339,7 @@ mod tests {
     use futures_util::FutureExt;
     use std::net::{IpAddr, Ipv4Addr};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     #[tokio::test]
     async fn nothing_is_read_from_a_peer_that_does_not_read() {
@@ -335,7 +348,7 @@ mod tests {
         let (tcp, _) = listener.accept().await.unwrap();
         let gate = Gate::new();
         let entry = Registry::new(Limits::default()).admit(IpAddr::V4(Ipv4Addr::LOCALHOST), &gate).unwrap();
-        let mut stream = GatedStream::new(tcp, entry, gate);
+        let mut stream = GatedStream::new(Wire::Plain(tcp), entry, gate);
 
         let block = vec![0_u8; 65536];
         let mut written = 0;
@@ -365,7 +378,7 @@ mod tests {
         let registry = Registry::new(Limits::default());
         let entry = registry.admit(IpAddr::V4(Ipv4Addr::LOCALHOST), &gate).unwrap();
         let connection = Connection::begin_request(&gate, &registry);
-        let mut stream = GatedStream::new(tcp, entry, Arc::clone(&gate));
+        let mut stream = GatedStream::new(Wire::Plain(tcp), entry, Arc::clone(&gate));
 
         peer.write_all(b"one two").await.unwrap();
         stream.read_exact(&mut [0; 3]).await.unwrap();

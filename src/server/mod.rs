@@ -11,10 +11,13 @@ mod signal;
 mod socket_tests;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod wire;
 
 pub use bind::{BindError, bind};
 pub(crate) use connection::Connection;
 pub use signal::shutdown_signal;
+pub(crate) use tls::Tls;
 
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -33,8 +36,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt};
+use wire::Wire;
 
 /// How long a connection that was told to go may take, before it is left behind.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -103,18 +108,19 @@ impl<S> Respond for S where
 {
 }
 
-/// Serves `service` on `listener` until `stop`; then takes no more connections, lets the running requests finish, and
+/// Serves `service` on `listener`, over TLS where there is a certificate, until `stop`; then takes no more connections, lets the running requests finish, and
 /// after `drain` cuts whatever is left, every WebSocket too. Returns when every connection is gone.
 ///
 /// Every request carries a [`Connection`] and a [`ConnectInfo`] in its extensions.
 pub(crate) async fn serve(
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     service: impl Respond,
     limits: Limits,
     stop: CancellationToken,
     drain: Duration,
 ) {
-    let server = Arc::new(Server { service, registry: Registry::new(limits.clone()), limits, stop });
+    let server = Arc::new(Server { service, tls, registry: Registry::new(limits.clone()), limits, stop });
     server.accept(listener).await;
     let registry = &server.registry;
     if tokio::time::timeout(drain, registry.emptied()).await.is_err() {
@@ -126,6 +132,7 @@ pub(crate) async fn serve(
 
 struct Server<S> {
     service: S,
+    tls: Option<Arc<Tls>>,
     limits: Limits,
     registry: Arc<Registry>,
     stop: CancellationToken,
@@ -157,13 +164,37 @@ impl<S: Respond> Server<S> {
         let Some(entry) = self.registry.admit(peer.ip(), &gate) else { return };
         tune(&tcp, self.limits.user_timeout);
         let id = entry.id();
-        let stream = GatedStream::new(tcp, entry, Arc::clone(&gate));
-        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        tokio::spawn(Arc::clone(self).attend(stream, Peer { id, address: peer, gate }));
+        let address = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let peer = Peer { id, address, gate: Arc::clone(&gate) };
+        let (server, head_due) = (Arc::clone(self), Instant::now() + self.limits.head_timeout);
+        match self.tls.clone() {
+            None => {
+                let stream = GatedStream::new(Wire::Plain(tcp), entry, gate);
+                tokio::spawn(server.attend(stream, peer, head_due));
+            }
+            // A task of another kind, so that the one of a plain connection does not carry the handshake's state.
+            Some(tls) => {
+                tokio::spawn(async move {
+                    if let Some(wire) = server.encrypt(&tls, tcp, &peer.gate, head_due).await {
+                        server.attend(GatedStream::new(wire, entry, gate), peer, head_due).await;
+                    }
+                });
+            }
+        }
+    }
+
+    /// The handshake of TLS, which takes from the time of the first request's head.
+    async fn encrypt(&self, tls: &Tls, tcp: TcpStream, gate: &Gate, due: Instant) -> Option<Wire> {
+        tokio::select! {
+            stream = tls.accept(tcp) => stream.map(Wire::Tls),
+            () = gate.closed() => None,
+            () = tokio::time::sleep_until(due) => None,
+            () = self.stop.cancelled() => None,
+        }
     }
 
     /// Serves one connection until it closes, or until the socket library takes it over.
-    async fn attend(self: Arc<Self>, stream: GatedStream, peer: Peer) {
+    async fn attend(self: Arc<Self>, stream: GatedStream, peer: Peer, head_due: Instant) {
         let service = service_fn(|request| {
             let (server, peer) = (Arc::clone(&self), peer.clone());
             async move { server.answer(request, &peer).await }
@@ -171,7 +202,7 @@ impl<S: Respond> Server<S> {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(self.limits.idle_timeout).max_buf_size(MAX_HEAD);
         let mut exchange = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
-        let mut head_due = pin!(tokio::time::sleep(self.limits.head_timeout));
+        let mut head_due = pin!(tokio::time::sleep_until(head_due));
         let (mut first, mut stopping) = (true, false);
         loop {
             tokio::select! {

@@ -41,10 +41,14 @@ pub(super) fn limits() -> Limits {
 }
 
 pub(super) fn run(router: Router, limits: Limits, drain: Duration) -> Running {
+    run_with(None, router, limits, drain)
+}
+
+pub(super) fn run_with(tls: Option<Arc<Tls>>, router: Router, limits: Limits, drain: Duration) -> Running {
     let listener = bind(Ipv4Addr::LOCALHOST.into(), 0).unwrap();
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
-    let served = tokio::spawn(serve(listener, router, limits, stop.clone(), drain));
+    let served = tokio::spawn(serve(listener, tls, router, limits, stop.clone(), drain));
     Running { address, stop, served }
 }
 

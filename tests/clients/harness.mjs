@@ -148,12 +148,16 @@ export class Server {
   #secrets = new Set([SDP_MARK, STANDS_IN_EVERY_PASSWORD]);
   #hashing = Promise.resolve();
 
-  /** A running server on a fresh database; `env` is laid over the defaults. `via` rewrites the database's URL (a cable). */
-  static async start(env = {}, { via = (url) => url } = {}) {
+  /**
+   * A running server on a fresh database; `env` is laid over the defaults. `via` rewrites the database's URL (a cable), `ca` is
+   * what its clients trust where `env` has it speak TLS.
+   */
+  static async start(env = {}, { via = (url) => url, ca } = {}) {
     const server = new Server();
     server.database = await createDatabase();
     server.port = await freePort();
-    server.url = `http://127.0.0.1:${server.port}`;
+    server.ca = ca;
+    server.url = `${ca ? 'https' : 'http'}://127.0.0.1:${server.port}`;
     server.dir = await mkdtemp(join(tmpdir(), 'clients-'));
     server.env = {
       PATH: process.env.PATH,
@@ -215,7 +219,7 @@ export class Server {
     });
     const state = await eventually('GET /health/ready to say 200', async () => {
       if (this.#child !== child) return 'ended';
-      const { status } = await request(`${this.url}/health/ready`, { ms: 2_000 });
+      const { status } = await request(`${this.url}/health/ready`, { ca: this.ca, ms: 2_000 });
       return status === 200 ? 'ready' : undefined;
     }, START_MS).catch((late) => late.message);
     assert.equal(state, 'ready', `the server did not start:\n${this.tail()}`);
@@ -223,6 +227,12 @@ export class Server {
 
   tail() {
     return this.logs.split('\n').slice(-40).join('\n');
+  }
+
+  /** Tells the process something that should not end it. */
+  notify(name) {
+    assert.ok(this.#child, 'the server is not running');
+    this.#child.kill(name);
   }
 
   /** Signals the process and waits for its end. */
@@ -284,7 +294,7 @@ export class Server {
   }
 
   http(path, options) {
-    return request(this.url + path, options);
+    return request(this.url + path, { ca: this.ca, ...options });
   }
 
   /** Requests that hash a password, one after the other: the server answers 503 to a crowd, and rightly. */
@@ -327,7 +337,7 @@ export class Server {
 
   /** A client on its way; it leaves when the test ends. `auth` defaults to the user's token; `{}` is none. */
   connect(t, user, { url = this.url, auth = user && { token: user.token }, ...options } = {}) {
-    const client = new Client(url, { label: user?.username, user, auth, ...options });
+    const client = new Client(url, { label: user?.username, user, auth, ca: this.ca, ...options });
     t.after(() => client.leave());
     return client;
   }
