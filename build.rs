@@ -38,8 +38,15 @@ fn from_git() -> Option<String> {
         return None;
     }
     let revision = git(&["rev-parse", &format!("--short={SHORT}"), "HEAD"])?;
-    // HEAD names a branch; what is done to the branch is noted in the log of HEAD. git knows where a worktree has them.
-    for name in ["HEAD", "logs/HEAD"] {
+    // Who develops should not compile everything again for each commit: a debug build tells the commit at which it was
+    // last compiled from scratch.
+    let watched: &[&str] = if env::var("PROFILE").is_ok_and(|profile| profile == "release") {
+        // HEAD names a branch; what is done to the branch is noted in the log of HEAD. git knows where a worktree has them.
+        &["HEAD", "logs/HEAD"]
+    } else {
+        &[]
+    };
+    for name in watched {
         // A path that does not exist would count as changed at every build.
         if let Some(path) = git(&["rev-parse", "--git-path", name]).filter(|path| Path::new(path).exists()) {
             println!("cargo::rerun-if-changed={path}");
