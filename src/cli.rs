@@ -3,7 +3,7 @@
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
-use video_call_server::config::{Flags, finish};
+use video_call_server::config::{Flags, Sources, finish};
 use video_call_server::version::VERSION_AND_REVISION;
 
 /// A backend for 1:1 video and audio calls: accounts, presence, signalling, history.
@@ -26,9 +26,23 @@ pub(crate) enum Command {
     Serve,
     /// Bring the schema of the database up to date, and stop
     Migrate,
+    /// See what the settings come to
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Manage accounts, also beside a running server
     #[command(subcommand)]
     User(UserCommand),
+}
+
+/// What to see of the settings.
+#[derive(Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Show every setting and where it was set, secrets masked, and whether a server would start with them
+    Check {
+        /// How to show them
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
 }
 
 /// What to do with accounts. Names may be given without regard to case.
@@ -87,20 +101,26 @@ pub(crate) enum Format {
 
 impl Cli {
     /// Reads the command line and the environment; on a mistake in their form, says so and exits with 2.
-    pub(crate) fn read() -> Self {
-        Self::read_from(std::env::args_os()).unwrap_or_else(|error| error.exit())
+    ///
+    /// `of_env_file` are the variables that come from `.env`.
+    pub(crate) fn read(of_env_file: &[String]) -> (Self, Sources) {
+        Self::read_from(std::env::args_os(), of_env_file).unwrap_or_else(|error| error.exit())
     }
 
-    fn read_from(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+    fn read_from(
+        words: impl IntoIterator<Item = OsString>,
+        of_env_file: &[String],
+    ) -> Result<(Self, Sources), clap::Error> {
         let mut command = finish(Self::command());
-        let cli = Self::from_arg_matches(&command.try_get_matches_from_mut(words)?)?;
+        let matches = command.try_get_matches_from_mut(words)?;
+        let cli = Self::from_arg_matches(&matches)?;
         if let Some(Command::User(UserCommand::Add(user) | UserCommand::SetPassword(user))) = &cli.command
             && !user.surplus.is_empty()
         {
             let hint = "a password is no argument, since others can read those: it is asked for, or read from standard input";
             return Err(command.error(ErrorKind::UnknownArgument, hint));
         }
-        Ok(cli)
+        Ok((cli, Sources::new(&command, &matches, of_env_file)))
     }
 }
 
@@ -109,7 +129,7 @@ mod tests {
     use super::*;
 
     fn parse(words: &[&str]) -> Result<Cli, clap::Error> {
-        Cli::read_from(["video-call-server"].iter().chain(words).map(OsString::from))
+        Cli::read_from(["video-call-server"].iter().chain(words).map(OsString::from), &[]).map(|(cli, _)| cli)
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! The command line: read the settings, set up the log, serve or do what was asked.
 
+mod check;
 mod cli;
 mod output;
 mod user;
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, ConfigCommand};
 use secrecy::SecretString;
 use std::io;
 use std::pin::{Pin, pin};
@@ -35,8 +36,8 @@ fn main() -> ExitCode {
 
 fn start() -> Result<(), StartError> {
     // Before the runtime, and so before there are other threads.
-    read_env_file()?;
-    let cli = Cli::read();
+    let of_env_file = read_env_file()?;
+    let (cli, sources) = Cli::read(&of_env_file);
     let draft = Draft::load(cli.flags)?;
     match cli.command {
         None | Some(Command::Serve) => {
@@ -48,6 +49,9 @@ fn start() -> Result<(), StartError> {
             let config = draft.for_commands();
             telemetry::init(&config, Output::Stderr)?;
             runtime()?.block_on(migrate(&config))
+        }
+        Some(Command::Config(ConfigCommand::Check { format })) => {
+            check::check(&draft.for_checking()?, &sources, format)
         }
         Some(Command::User(command)) => {
             let config = draft.for_commands();

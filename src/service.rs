@@ -2,16 +2,17 @@
 
 use crate::app::App;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{AppEnv, Config};
 use crate::domain::call::Rules;
 use crate::domain::ids::NodeId;
 use crate::domain::rate::Rate;
 use crate::http;
 use crate::live::Live;
-use crate::server::{self, Limits, Tls};
+use crate::server::{self, Limits, Tls, read_pair};
 use crate::socket::{Outbox, Sockets};
 use crate::store::journal::{Journal, Writer};
 use crate::store::pool;
+use crate::telemetry;
 use crate::version::{REVISION, VERSION};
 use secrecy::SecretString;
 use socketioxide::SocketIo;
@@ -127,6 +128,27 @@ impl Service {
         let _ = timeout_at(deadline, self.app.pool.close()).await;
         tracing::info!("stopped");
     }
+}
+
+/// What would keep a server from starting, as far as that can be told without starting one: neither port nor database is
+/// touched. Good settings may still be worth a note.
+pub fn preflight(config: &Config) -> Result<Vec<String>, StartError> {
+    let mut notes = Vec::new();
+    telemetry::filter(&config.log_filter)?;
+    if let Some(url) = &config.database_url {
+        pool::address(url)?;
+    }
+    if let Some(files) = &config.tls {
+        notes.extend(read_pair(files)?.note(Clock::machine().now().wall));
+    } else if config.env == AppEnv::Production && config.trusted_proxies.is_empty() {
+        let problem = "is empty, and there is no TLS_CERT: behind a reverse proxy all clients would share one address and its limits";
+        notes.push(format!("TRUSTED_PROXIES {problem}"));
+    }
+    if !config.web_root.join("index.html").is_file() {
+        let root = config.web_root.display();
+        notes.push(format!("WEB_ROOT {root} has no index.html: a page says how to build it"));
+    }
+    Ok(notes)
 }
 
 /// A client that takes nothing is gone no later than one that says nothing: its end waits for what it does not take.

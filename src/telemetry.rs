@@ -44,7 +44,7 @@ pub fn init(config: &Config, output: Output) -> Result<(), TelemetryError> {
     Ok(())
 }
 
-fn filter(text: &str) -> Result<EnvFilter, ConfigError> {
+pub(crate) fn filter(text: &str) -> Result<EnvFilter, ConfigError> {
     // The errors of the library can span lines and do not say what is expected.
     EnvFilter::builder().parse(text).map_err(|_| {
         let problem = format!("{text:?} is not a log filter such as info or info,video_call_server=debug");

@@ -397,6 +397,62 @@ fn a_secret_in_a_file_is_read_and_its_mistakes_are_told_without_it() {
 }
 
 #[test]
+fn config_check_shows_what_holds_and_where_it_was_set_and_no_secret() {
+    let place = Place::new();
+    let secret = "hush".repeat(10);
+    fs::write(place.0.path().join(".env"), "RING_TIMEOUT=45s\nPORT=5\n").unwrap();
+    fs::write(place.0.path().join("url"), "postgres://calls:hush@db/calls?password=hush\n").unwrap();
+    let mut command = place.command(&["config", "check", "--join-timeout", "3s", "--format", "json"]);
+    command.env("JWT_SECRET", &secret).env("DATABASE_URL_FILE", "url");
+    let out = finish(command, "").ok();
+    assert!(!out.contains("hush"), "{out}");
+    let report: Value = serde_json::from_str(&out).unwrap();
+    let setting = |name: &str| {
+        let settings = report["settings"].as_array().unwrap();
+        let found = settings.iter().find(|setting| setting["name"] == name).unwrap();
+        (found["value"].as_str().map(str::to_owned), found["source"].as_str().unwrap().to_owned())
+    };
+    for (name, value, source) in [
+        ("RING_TIMEOUT", "45s", ".env"),
+        ("PORT", "0", "environment"),
+        ("JOIN_TIMEOUT", "3s", "flag"),
+        ("RECONNECT_GRACE", "15s", "default"),
+        ("JWT_SECRET", "*** (40 bytes)", "environment"),
+        ("DATABASE_URL", "postgres://calls:***@db/calls?password=***", "file"),
+        ("DATABASE_URL_FILE", "url", "environment"),
+    ] {
+        assert_eq!(setting(name), (Some(value.to_owned()), source.to_owned()), "{name}");
+    }
+    assert_eq!(setting("TURN_SECRET"), (None, "default".to_owned()));
+    let notes = report["notes"].as_array().unwrap();
+    assert!(notes[0].as_str().unwrap().starts_with("WEB_ROOT web/dist has no index.html"), "{notes:?}");
+
+    let table = place.run(&["config", "check"]).ok();
+    assert!(table.ends_with("the configuration is good\n") && table.contains("RING_TIMEOUT"), "{table}");
+    assert!(!place.data().exists(), "nothing was made or started for it");
+}
+
+#[test]
+fn config_check_fails_as_the_server_would() {
+    let fails = |settings: &[(&str, &str)], problem: &str| {
+        let place = Place::new();
+        for words in [&["config", "check"][..], &["config", "check", "--format", "json"], &["serve"]] {
+            let mut command = place.command(words);
+            command.envs(settings.iter().copied());
+            let done = finish(command, "");
+            assert!(done.failure().starts_with(problem), "{words:?}: {}", done.err);
+            assert!(words == ["serve"] || !place.data().exists(), "nothing is made or started for a check");
+        }
+    };
+    fails(&[("PORT", "x")], "PORT: ");
+    fails(&[("RUST_LOG", "a=b=c")], "RUST_LOG: ");
+    fails(&[("TLS_CERT", "cert.pem")], "TLS_KEY: is needed");
+    let database = ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing");
+    fails(&[("APP_ENV", "production"), database], "JWT_SECRET: is required");
+    fails(&[("TLS_CERT", "no.pem"), ("TLS_KEY", "no.pem"), database], r#"TLS_CERT: "no.pem" cannot be read"#);
+}
+
+#[test]
 fn commands_beside_a_running_server_take_effect_at_once() {
     let place = Place::new();
     let mut command = place.command(&[]);

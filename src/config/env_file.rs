@@ -5,28 +5,36 @@ use std::path::Path;
 
 const FILE: &str = ".env";
 
-/// Adds what `.env` sets to the environment, which wins where both set a variable. No file, no matter.
+/// Adds what `.env` sets to the environment, which wins where both set a variable, and tells what it has added. No file, no
+/// matter.
 ///
 /// Call it first, while there is only one thread: the environment is not safe to change beside others.
-pub fn read_env_file() -> Result<(), ConfigError> {
+pub fn read_env_file() -> Result<Vec<String>, ConfigError> {
     read(Path::new(FILE))
 }
 
-fn read(path: &Path) -> Result<(), ConfigError> {
+#[expect(clippy::disallowed_methods, reason = "this is the room where the environment is read")]
+fn read(path: &Path) -> Result<Vec<String>, ConfigError> {
     let failed = |error: dotenvy::Error| ConfigError::new(FILE, format!("cannot be read: {error}"));
     let lines = match dotenvy::from_path_iter(path) {
-        Err(error) if error.not_found() => return Ok(()),
+        Err(error) if error.not_found() => return Ok(Vec::new()),
         lines => lines.map_err(failed)?,
     };
-    let mut last = None;
+    let (mut last, mut added) = (None, Vec::new());
     for line in lines {
         match line {
-            Ok((name, _)) => last = Some(name),
+            Ok((name, _)) => {
+                if std::env::var_os(&name).is_none() {
+                    added.push(name.clone());
+                }
+                last = Some(name);
+            }
             Err(dotenvy::Error::LineParse(..)) => return Err(bad_line(last.as_deref())),
             Err(error) => return Err(failed(error)),
         }
     }
-    dotenvy::from_path(path).map_err(failed)
+    dotenvy::from_path(path).map_err(failed)?;
+    Ok(added)
 }
 
 /// Says where the line is without showing it: it may hold a secret.
@@ -51,7 +59,7 @@ mod tests {
 
     #[test]
     fn no_file_is_no_mistake() {
-        assert_eq!(read(Path::new("/nowhere/.env")), Ok(()));
+        assert_eq!(read(Path::new("/nowhere/.env")), Ok(Vec::new()));
     }
 
     #[test]

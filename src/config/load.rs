@@ -5,7 +5,7 @@ use super::{AppEnv, Config, ConfigError, Flags, TlsFiles, parse, secret};
 use crate::config::parse::Parsed;
 use secrecy::SecretString;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const INSTANT: Duration = Duration::from_millis(1);
@@ -77,12 +77,25 @@ impl Draft {
 
     /// The settings for serving. In development, a missing `JWT_SECRET` is taken from `DATA_DIR`, where it is made
     /// if need be; in production it is an error, as is a missing `CORS_ORIGIN`.
-    pub fn for_serving(mut self) -> Result<Config, ConfigError> {
+    pub fn for_serving(self) -> Result<Config, ConfigError> {
+        self.complete(secret::kept)
+    }
+
+    /// The settings as they would be for serving, for whoever only looks: nothing is made. A secret that would be is
+    /// empty.
+    pub fn for_checking(self) -> Result<Config, ConfigError> {
+        self.complete(|data_dir| Ok(secret::existing(data_dir)?.unwrap_or_else(|| "".into())))
+    }
+
+    fn complete(
+        mut self,
+        development_secret: impl FnOnce(&Path) -> Result<SecretString, ConfigError>,
+    ) -> Result<Config, ConfigError> {
         let production = self.config.env == AppEnv::Production;
         self.config.jwt_secret = match self.jwt_secret {
             Some(secret) => secret,
             None if production => return Err(required("JWT_SECRET", "at least 32 random bytes")),
-            None => secret::kept(&self.config.data_dir)?,
+            None => development_secret(&self.config.data_dir)?,
         };
         if production && !self.has_origins {
             return Err(required("CORS_ORIGIN", "the origins of the pages that may use the server"));

@@ -3,6 +3,7 @@
 //! [`read_env_file`], then the command line takes [`Flags`], then [`Draft::load`] reads them. Every mistake is one
 //! line that names the variable.
 
+mod effective;
 mod env_file;
 mod flags;
 mod load;
@@ -12,6 +13,7 @@ mod secret_file;
 #[cfg(test)]
 mod tests;
 
+pub use effective::{Setting, Sources};
 pub use env_file::read_env_file;
 pub use flags::{Flags, finish};
 pub use load::Draft;

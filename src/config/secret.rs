@@ -11,6 +11,11 @@ use std::path::Path;
 const FILE: &str = "jwt-secret";
 const BYTES: usize = 48;
 
+/// The secret kept in `data_dir`, if there is one.
+pub(super) fn existing(data_dir: &Path) -> Result<Option<SecretString>, ConfigError> {
+    if data_dir.join(FILE).exists() { kept(data_dir).map(Some) } else { Ok(None) }
+}
+
 /// The secret kept in `data_dir`; made now if there is none. Servers that start at once agree on one.
 pub(super) fn kept(data_dir: &Path) -> Result<SecretString, ConfigError> {
     let path = data_dir.join(FILE);

@@ -255,6 +255,26 @@ fn the_example_has_every_variable_and_no_other() {
 }
 
 #[test]
+fn every_variable_is_shown_as_it_would_be_written() {
+    let mut all = example();
+    all.retain(|name, _| !name.ends_with("_FILE"));
+    all.extend(["JWT_SECRET", "JWT_PREVIOUS_SECRETS"].map(|name| (name.to_owned(), SECRET.to_owned())));
+    let load_all = |map: &BTreeMap<String, String>| {
+        let pairs: Vec<_> = map.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        load(&pairs).unwrap().for_serving().unwrap()
+    };
+    let config = load_all(&all);
+    let mut shown = BTreeMap::new();
+    for (name, given) in &all {
+        let value = effective::value(&config, name).unwrap_or_else(|| panic!("{name} is not shown"));
+        let is_secret = name.contains("SECRET") || name == "DATABASE_URL";
+        assert_eq!(is_secret, value.contains("***"), "{name}={value}");
+        shown.insert(name.clone(), if is_secret { given.clone() } else { value });
+    }
+    assert_eq!(format!("{:?}", load_all(&shown)), format!("{config:?}"));
+}
+
+#[test]
 fn the_example_loads_and_shows_the_defaults() {
     let all = example();
     let pairs =

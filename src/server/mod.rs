@@ -17,7 +17,7 @@ mod wire;
 pub use bind::{BindError, bind};
 pub(crate) use connection::Connection;
 pub use signal::shutdown_signal;
-pub(crate) use tls::Tls;
+pub(crate) use tls::{Tls, read_pair};
 
 use axum::body::Body;
 use axum::extract::ConnectInfo;

@@ -107,7 +107,7 @@ pub(crate) fn nowhere() -> Pool {
     options.connect_lazy("postgres://nobody@127.0.0.1:1/nothing").unwrap()
 }
 
-fn address(url: &SecretString) -> Result<PgConnectOptions, StartError> {
+pub(crate) fn address(url: &SecretString) -> Result<PgConnectOptions, StartError> {
     let options = PgConnectOptions::from_str(url.expose_secret()).map_err(StartError::Address)?;
     Ok(options.application_name("video-call-server"))
 }

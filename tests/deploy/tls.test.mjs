@@ -136,6 +136,33 @@ describe('over TLS', () => {
   });
 });
 
+test('a key of every usual kind is taken, and one that is another certificate\'s is not', async () => {
+  const check = (pair, status) => {
+    const env = { PATH: process.env.PATH, HOME: process.env.HOME, TLS_CERT: pair.cert, TLS_KEY: pair.key };
+    return output(BINARY, ['config', 'check'], { cwd: dir, env, status });
+  };
+  const convert = (pair, kind, args) => {
+    const key = join(dir, `${kind}.key.pem`);
+    output('openssl', [...args, '-in', pair.key, '-out', key]);
+    return { cert: pair.cert, key };
+  };
+  const rsa = makePair('rsa', ['-newkey', 'rsa:2048']);
+  const { first, second } = certificates;
+  const pairs = {
+    'PKCS#8, RSA': rsa,
+    'PKCS#8, P-256': first,
+    'PKCS#8, Ed25519': makePair('ed25519', ['-newkey', 'ed25519']),
+    'PKCS#1': convert(rsa, 'pkcs1', ['rsa', '-traditional']),
+    SEC1: convert(first, 'sec1', ['ec']),
+  };
+  assert.match(readFileSync(pairs['PKCS#1'].key, 'utf8'), /BEGIN RSA PRIVATE KEY/);
+  assert.match(readFileSync(pairs.SEC1.key, 'utf8'), /BEGIN EC PRIVATE KEY/);
+  for (const [kind, pair] of Object.entries(pairs)) {
+    assert.match(check(pair, 0), /^the configuration is good$/m, kind);
+  }
+  assert.match(check({ cert: first.cert, key: second.key }, 1), /^TLS_KEY: .* is not the key of the first certificate in .*$/m);
+});
+
 test('SIGHUP does not end a server without TLS, and closing its terminal ends it in order', async (t) => {
   const plain = await Server.during(t);
   plain.notify('SIGHUP');

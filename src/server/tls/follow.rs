@@ -3,7 +3,7 @@
 use super::{Tls, read_pair};
 use crate::clock::Clock;
 use crate::server::signal::Hangups;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use std::fs::Metadata;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,8 +13,7 @@ use tokio::time::{Instant, sleep};
 /// How often the files are looked at. A change is taken up when it has been seen twice, so that a pair of which one half
 /// is written yet is left alone.
 const LOOK_EVERY: Duration = if cfg!(test) { Duration::from_millis(20) } else { Duration::from_secs(2) };
-/// From here on a certificate that nobody has renewed is worth a warning, once a day.
-const EXPIRES_SOON: TimeDelta = TimeDelta::days(14);
+/// How often the log tells until when the certificate is good.
 const WARN_EVERY: Duration = Duration::from_hours(24);
 
 /// What changes when a file does, behind any number of links: Kubernetes swaps a link to a folder, certbot a link to a
@@ -77,14 +76,12 @@ impl Tls {
     }
 
     fn tell_expiry(&self, now: DateTime<Utc>) {
-        let Some(expires) = self.current().expires else { return };
-        let days = (expires - now).num_days();
-        if expires <= now {
-            tracing::error!(%expires, "the TLS certificate has expired: clients refuse it");
-        } else if expires - now <= EXPIRES_SOON {
-            tracing::warn!(%expires, days, "the TLS certificate expires soon");
+        let pair = self.current();
+        let expires = pair.expires.map(|expires| expires.to_string());
+        if let Some(note) = pair.note(now) {
+            tracing::warn!(expires, "{note}");
         } else {
-            tracing::info!(%expires, days, "the TLS certificate is good");
+            tracing::info!(expires, "the TLS certificate is good");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::expiry::end_of_validity;
 use crate::config::{ConfigError, TlsFiles, shown_path};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -22,6 +22,20 @@ pub(crate) struct Pair {
     pub(super) config: Arc<ServerConfig>,
     /// When the certificate expires, where that can be told.
     pub(crate) expires: Option<DateTime<Utc>>,
+}
+
+/// From here on a certificate that nobody has renewed is worth a word.
+const EXPIRES_SOON: TimeDelta = TimeDelta::days(14);
+
+impl Pair {
+    /// What an operator should know of the certificate, if anything.
+    pub(crate) fn note(&self, now: DateTime<Utc>) -> Option<String> {
+        let expires = self.expires?;
+        if expires <= now {
+            return Some(format!("TLS_CERT expired at {expires}: clients refuse it"));
+        }
+        (expires - now <= EXPIRES_SOON).then(|| format!("TLS_CERT expires soon, at {expires}"))
+    }
 }
 
 /// Reads both files and holds them against each other. An error is one line that names the file.

@@ -299,6 +299,21 @@ fn a_pair_that_cannot_be_used_is_one_line_that_names_the_file() {
 }
 
 #[test]
+fn an_expired_certificate_is_used_and_worth_a_word_as_is_one_that_soon_will_be() {
+    let note = |day: u8| {
+        let mut params = rcgen::CertificateParams::new(vec!["localhost".into()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(2030, 3, day);
+        let key = KeyPair::generate().unwrap();
+        let pair = CertifiedKey { cert: params.self_signed(&key).unwrap(), signing_key: key };
+        let today = chrono::NaiveDate::from_ymd_opt(2030, 3, 10).unwrap();
+        read_pair(&Files::new(&pair).files).unwrap().note(today.and_hms_opt(0, 0, 0).unwrap().and_utc())
+    };
+    assert_eq!(note(9).unwrap(), "TLS_CERT expired at 2030-03-09 00:00:00 UTC: clients refuse it");
+    assert_eq!(note(24).unwrap(), "TLS_CERT expires soon, at 2030-03-24 00:00:00 UTC");
+    assert_eq!(note(25), None);
+}
+
+#[test]
 fn both_may_be_in_one_file() {
     let pair = new_pair();
     let files = Files::new(&pair);
