@@ -29,6 +29,8 @@ pub(crate) enum Command {
     /// See what the settings come to
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Ask the running server, whose settings are the same, whether it is ready: for the health check of a container
+    Health,
     /// Manage accounts, also beside a running server
     #[command(subcommand)]
     User(UserCommand),

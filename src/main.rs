@@ -2,6 +2,7 @@
 
 mod check;
 mod cli;
+mod health;
 mod output;
 mod user;
 
@@ -52,6 +53,12 @@ fn start() -> Result<(), StartError> {
         }
         Some(Command::Config(ConfigCommand::Check { format })) => {
             check::check(&draft.for_checking()?, &sources, format)
+        }
+        Some(Command::Health) => {
+            let config = draft.for_commands();
+            telemetry::init(&config, Output::Stderr)?;
+            runtime()?.block_on(health::check(&config))?;
+            Ok(output::say("ready")?)
         }
         Some(Command::User(command)) => {
             let config = draft.for_commands();

@@ -547,3 +547,42 @@ fn a_second_server_on_the_same_data_is_refused_in_one_line() {
     assert!(second.failure().contains("is in use by another server"), "{}", second.err);
     server.stop();
 }
+
+#[test]
+fn a_health_check_says_whether_the_server_is_ready() {
+    let place = Place::new();
+    let mut server = Serving::start(&place);
+    let port = server.port.to_string();
+    let health = |host: &str, port: &str| place.run(&["health", "--host", host, "--port", port]);
+    assert_eq!(health("127.0.0.1", &port).ok(), "ready\n");
+    assert_eq!(
+        health("0.0.0.0", &port).ok(),
+        "ready\n",
+        "a server that listens everywhere is asked on loopback"
+    );
+    assert_eq!(health("127.0.0.1", "0").failure(), "PORT: the server's port is not known, since PORT is 0");
+
+    assert_eq!(server.signal(Signal::TERM), Some(0));
+    let line = health("127.0.0.1", &port);
+    assert!(line.failure().starts_with(&format!("no server answers at 127.0.0.1:{port}")), "{}", line.err);
+
+    for (answer, said) in [
+        (
+            "HTTP/1.1 503 Service Unavailable\r\n\r\n{\"reason\":\"database down\"}",
+            "is not ready: 503 {\"reason\":\"database down\"}",
+        ),
+        ("220 mail.example.org\r\n", "is no HTTP server"),
+    ] {
+        let other = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = other.local_addr().unwrap().port().to_string();
+        let answering = thread::spawn(move || {
+            let (mut client, _) = other.accept().unwrap();
+            let mut question = [0; 256];
+            assert!(client.read(&mut question).unwrap() > 0);
+            client.write_all(answer.as_bytes()).unwrap();
+        });
+        let line = health("127.0.0.1", &port);
+        assert!(line.failure().ends_with(said), "{}", line.err);
+        answering.join().unwrap();
+    }
+}
