@@ -65,6 +65,10 @@ export class Program {
     });
   }
 
+  get pid() {
+    return this.#child.pid;
+  }
+
   get hasEnded() {
     return !running.has(this.#child);
   }

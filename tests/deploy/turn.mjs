@@ -31,14 +31,17 @@ export class TurnClient {
   }
 
   /** Asks for a relayed address: what the relay says, 'success' or the number of its error. */
-  async allocate({ family = 4 } = {}) {
+  async allocate({ family = 4, ms = 5_000 } = {}) {
     const wanted = [[REQUESTED_TRANSPORT, Buffer.from([17, 0, 0, 0])], [REQUESTED_ADDRESS_FAMILY, Buffer.from([family === 4 ? 1 : 2, 0, 0, 0])]];
-    const challenge = await this.#ask(ALLOCATE, wanted);
+    this.#known = [];
+    this.#key = undefined;
+    const challenge = await this.#ask(ALLOCATE, wanted, ms);
     if (challenge.error !== 401) return challenge.error ?? 'success without a credential';
     const [realm, nonce] = [challenge.attributes.get(REALM), challenge.attributes.get(NONCE)];
+    this.realm = realm.toString();
     this.#known = [[USERNAME, Buffer.from(this.username)], [REALM, realm], [NONCE, nonce]];
     this.#key = createHash('md5').update(`${this.username}:${realm}:${this.credential}`).digest();
-    return (await this.#ask(ALLOCATE, wanted)).error ?? 'success';
+    return (await this.#ask(ALLOCATE, wanted, ms)).error ?? 'success';
   }
 
   /** Asks to be let send to `peer`. */
@@ -50,14 +53,14 @@ export class TurnClient {
     this.#socket.close();
   }
 
-  async #ask(method, attributes) {
+  async #ask(method, attributes, ms = 5_000) {
     const id = randomBytes(12);
     const list = [...attributes.map((attribute) => (typeof attribute === 'function' ? attribute(id) : attribute)), ...this.#known];
     const body = Buffer.concat(list.map(encoded));
     const message = this.#key ? sealed(method, id, body, this.#key) : Buffer.concat([head(method, body.length, id), body]);
     const answered = once(this.#socket, 'message');
     this.#socket.send(message, this.#port, '127.0.0.1');
-    const [answer] = await within(5_000, 'the relay to answer', answered);
+    const [answer] = await within(ms, 'the relay to answer', answered);
     return decoded(answer);
   }
 }
