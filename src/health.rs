@@ -27,7 +27,7 @@ pub(crate) async fn check(config: &Config) -> Result<(), StartError> {
         Err(_) => return Err(format!("the server at {address} does not answer").into()),
     };
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    match head.split(' ').nth(1) {
+    match head.strip_prefix("HTTP/1.1 ").and_then(|head| head.split(' ').next()) {
         Some("200") => Ok(()),
         Some(status) => Err(format!("the server at {address} is not ready: {status} {body}").into()),
         None => Err(format!("what answers at {address} is no HTTP server").into()),
