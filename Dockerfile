@@ -1,6 +1,6 @@
 # The server and its page in an image of about 40 MB: no shell, no package manager, not root, nothing to write to.
 #
-#   docker build -t video-call-server .
+#   docker build --tag video-call-server --build-arg GIT_REVISION="$(git rev-parse HEAD)" .
 #
 # Dependencies have layers of their own, which a change of our own code leaves as they are. Nothing here needs BuildKit.
 
@@ -40,6 +40,9 @@ COPY .cargo .cargo
 COPY --from=recipe /build/recipe.json recipe.json
 RUN cargo chef cook --locked --release --no-default-features --features "$FEATURES" --package video-call-server --recipe-path recipe.json
 COPY . .
+# What `video-call-server --version` says; there is no .git in here. Railway says it by itself.
+ARG GIT_REVISION
+ARG RAILWAY_GIT_COMMIT_SHA
 RUN cargo build --locked --release --no-default-features --features "$FEATURES" --package video-call-server --bin video-call-server
 
 # ---- what runs ----

@@ -71,7 +71,7 @@ test('what is copied is there and in the context, and every stage that is named 
 test('the context has all that cargo and vite need, and no secrets, results or tests', () => {
   const files = context();
   const tracked = output('git', ['ls-files'], { cwd: ROOT }).trim().split('\n');
-  const needed = tracked.filter((file) => /^(?:src|migrations|\.sqlx|\.cargo|web|tests\/kit|bench\/load)\/|^Cargo\./.test(file));
+  const needed = tracked.filter((file) => /^(?:src|migrations|\.sqlx|\.cargo|web|tests\/kit|bench\/load)\/|^Cargo\.|^build\.rs$/.test(file));
   assert.deepEqual(needed.filter((file) => !files.includes(file)), []);
   const members = read('Cargo.toml').match(/^members = \[(.*)\]$/m)[1].split(',').map((member) => JSON.parse(member.trim()));
   for (const member of members) assert.ok(files.includes(`${member}/Cargo.toml`), member);

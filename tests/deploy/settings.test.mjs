@@ -15,8 +15,8 @@ const FILES = [
 ];
 /** What other programs call their own settings. */
 const OTHERS = new Set([
-  'AF_INET', 'AF_INET6', 'AF_UNIX', 'COPY', 'FEATURES', 'NODE_VERSION', 'POSTGRES_DB', 'POSTGRES_PASSWORD_FILE', 'POSTGRES_USER', 'RUN_TIME', 'RUST_VERSION',
-  'TURN_HOST', 'APP_URL',
+  'AF_INET', 'AF_INET6', 'AF_UNIX', 'COPY', 'FEATURES', 'GIT_REVISION', 'NODE_VERSION', 'POSTGRES_DB', 'POSTGRES_PASSWORD_FILE', 'POSTGRES_USER', 'RUN_TIME', 'RUST_VERSION',
+  'APP_URL', 'RAILWAY_GIT_COMMIT_SHA', 'TURN_HOST',
 ]);
 
 const known = new Set([...read('.env.example').matchAll(/^#?([A-Z][A-Z_]+)=/gm)].map(([, name]) => name));
