@@ -586,3 +586,22 @@ fn a_health_check_says_whether_the_server_is_ready() {
         answering.join().unwrap();
     }
 }
+
+#[test]
+fn a_health_check_speaks_tls_where_the_server_does() {
+    let place = Place::new();
+    let pair = rcgen::generate_simple_self_signed(vec!["calls.example.com".into()]).unwrap();
+    let (cert, key) = (place.0.path().join("cert.pem"), place.0.path().join("key.pem"));
+    fs::write(&cert, pair.cert.pem()).unwrap();
+    fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
+    let over_tls = |words: &[&str]| {
+        let mut command = place.command(words);
+        command.env("TLS_CERT", &cert).env("TLS_KEY", &key);
+        command
+    };
+    let server = Serving::of(over_tls(&[]));
+    let port = server.port.to_string();
+    assert_eq!(finish(over_tls(&["health", "--port", &port]), "").ok(), "ready\n");
+    let plain = place.run(&["health", "--port", &port]);
+    assert!(plain.failure().contains(&format!("127.0.0.1:{port}")), "{}", plain.err);
+}
