@@ -13,6 +13,7 @@ use crate::http::health::Probe;
 use crate::http::limits::Limit;
 use crate::live::Live;
 use crate::store::Pool;
+use crate::telemetry::metrics::{Metrics, Refusals};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -28,9 +29,10 @@ pub(crate) struct App {
     pub(crate) live: Arc<Live>,
     pub(crate) limits: Limits,
     pub(crate) probe: Arc<Probe>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) started: Moment,
     /// Set at shutdown: the server wants no new work.
-    pub(crate) draining: AtomicBool,
+    pub(crate) draining: Arc<AtomicBool>,
 }
 
 /// The limits for each client address.
@@ -43,8 +45,27 @@ pub(crate) struct Limits {
     pub(crate) handshakes: Limit,
 }
 
+impl Limits {
+    fn new(config: &Config, refusals: &Refusals) -> Result<Self> {
+        Ok(Self {
+            logins: Limit::per_minute(config.login_rate_per_minute, &refusals.login)?,
+            api: Limit::per_minute(config.api_rate_per_minute, &refusals.api)?,
+            handshakes: Limit::per_minute(
+                config.api_rate_per_minute.saturating_mul(10),
+                &refusals.handshake,
+            )?,
+        })
+    }
+}
+
 impl App {
-    pub(crate) fn new(config: Arc<Config>, clock: Clock, pool: Pool, live: Arc<Live>) -> Result<Arc<Self>> {
+    pub(crate) fn new(
+        config: Arc<Config>,
+        clock: Clock,
+        pool: Pool,
+        live: Arc<Live>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Arc<Self>> {
         let (secret, previous) = (&config.jwt_secret, &config.jwt_previous_secrets);
         let tokens = Arc::new(Tokens::new(secret, previous, config.access_token_ttl));
         let sessions = Arc::new(Sessions::new(
@@ -56,16 +77,18 @@ impl App {
             live.clone(),
         ));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let passwords = Passwords::new(cores)?;
-        let accounts =
-            Accounts::new(pool.clone(), passwords, sessions.clone(), config.registration, clock.clone());
-        let limits = Limits {
-            logins: Limit::per_minute(config.login_rate_per_minute)?,
-            api: Limit::per_minute(config.api_rate_per_minute)?,
-            handshakes: Limit::per_minute(config.api_rate_per_minute.saturating_mul(10))?,
-        };
+        let (passwords, refusals) = (Passwords::new(cores, metrics.hashing.clone())?, &metrics.refusals);
+        let accounts = Accounts::new(
+            pool.clone(),
+            passwords,
+            refusals.clone(),
+            sessions.clone(),
+            config.registration,
+            clock.clone(),
+        );
+        let limits = Limits::new(&config, refusals)?;
         let probe = Probe::new(pool.clone(), clock.clone());
-        let (started, draining) = (clock.now(), AtomicBool::new(false));
+        let (started, draining) = (clock.now(), Arc::default());
         Ok(Arc::new(Self {
             config,
             clock,
@@ -76,6 +99,7 @@ impl App {
             live,
             limits,
             probe,
+            metrics,
             started,
             draining,
         }))

@@ -32,3 +32,4 @@ mod socket;
 mod store;
 pub mod telemetry;
 pub mod version;
+mod vitals;

@@ -8,12 +8,13 @@ use crate::domain::ids::NodeId;
 use crate::domain::rate::Rate;
 use crate::http;
 use crate::live::Live;
-use crate::server::{self, Limits, Tls, read_pair};
+use crate::server::{self, Limits, Registry, Tls, read_pair};
 use crate::socket::{Outbox, Sockets};
 use crate::store::journal::{Journal, Writer};
 use crate::store::pool;
-use crate::telemetry;
+use crate::telemetry::{self, metrics::Metrics};
 use crate::version::{REVISION, VERSION};
+use crate::vitals;
 use secrecy::SecretString;
 use socketioxide::SocketIo;
 use std::error::Error;
@@ -21,6 +22,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -41,6 +43,7 @@ pub type StartError = Box<dyn Error + Send + Sync>;
 pub struct Service {
     app: Arc<App>,
     address: SocketAddr,
+    metrics: Option<MetricsPort>,
     io: SocketIo,
     stop_serving: CancellationToken,
     serving: JoinHandle<()>,
@@ -57,26 +60,36 @@ impl Service {
         let listener = server::bind(config.host, config.port)?;
         let tls = config.tls.as_ref().map(Tls::load).transpose()?;
         let address = listener.local_addr()?;
+        let metrics_listener = config.metrics_addr.map(server::bind_metrics).transpose()?;
+        let metrics = Metrics::new()?;
         pool::migrate(&url).await?;
         let pool = pool::connect(&url, POOL_SIZE).await?;
         let journal = Journal::new(config.journal_capacity);
-        let writer = Writer::start(journal.clone(), url, NodeId::new()).await?;
+        let writer = Writer::start(journal.clone(), url, NodeId::new(), metrics.writing.clone()).await?;
 
         let config = Arc::new(config);
         let outbox = Arc::new(Outbox::default());
         let rules = Rules { ring_timeout: config.ring_timeout, reconnect_grace: config.reconnect_grace };
         let call_rate = call_rate(config.call_rate_per_minute);
-        let live = Arc::new(Live::new(clock.clone(), rules, call_rate, journal.clone(), outbox.clone()));
-        let app = App::new(Arc::clone(&config), clock, pool, Arc::clone(&live))?;
+        let (sink, calls) = (outbox.clone(), metrics.calls.clone());
+        let live = Arc::new(Live::new(clock.clone(), rules, call_rate, journal.clone(), sink, calls));
+        let app = App::new(Arc::clone(&config), clock, pool, Arc::clone(&live), metrics)?;
+        let connections = Registry::new(limits(&config));
+        vitals::register(&app, &outbox, &journal, &connections)?;
         let sockets = Sockets::new(Arc::clone(&app), outbox);
         let (layer, io) = sockets.layer();
         let service = http::wrap(layer.layer(http::router(Arc::clone(&app))), &app);
 
         let (stop_serving, stop_writing) = (CancellationToken::new(), CancellationToken::new());
-        let limits = limits(&config);
         let drain = config.shutdown_timeout / DRAIN_SHARE;
-        let serving =
-            tokio::spawn(server::serve(listener, tls.clone(), service, limits, stop_serving.clone(), drain));
+        let serving = tokio::spawn(server::serve(
+            listener,
+            tls.clone(),
+            service,
+            connections,
+            stop_serving.clone(),
+            drain,
+        ));
         let writing = tokio::spawn(writer.run(stop_writing.clone()));
         let mut background = vec![
             tokio::spawn(Arc::clone(&app).upkeep()),
@@ -91,12 +104,29 @@ impl Service {
             background.push(tokio::spawn(Arc::clone(tls).follow(app.clock.clone())));
         }
         tracing::info!(%address, tls = tls.is_some(), version = VERSION, revision = REVISION, "serving");
-        Ok(Self { app, address, io, stop_serving, serving, stop_writing, writing, background, journal })
+        let metrics = metrics_listener.map(|listener| MetricsPort::serve(listener, &app)).transpose()?;
+        Ok(Self {
+            app,
+            address,
+            metrics,
+            io,
+            stop_serving,
+            serving,
+            stop_writing,
+            writing,
+            background,
+            journal,
+        })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it serves `/metrics`, if that is elsewhere.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|metrics| metrics.address)
     }
 
     /// Ends every call, lets clients go in a way that makes them come back, writes what is left of the history.
@@ -126,6 +156,11 @@ impl Service {
             );
         }
         let _ = timeout_at(deadline, self.app.pool.close()).await;
+        // Last of all: how it ends should be seen.
+        if let Some(metrics) = self.metrics {
+            metrics.stop.cancel();
+            let _ = timeout_at(deadline, metrics.serving).await;
+        }
         tracing::info!("stopped");
     }
 }
@@ -149,6 +184,25 @@ pub fn preflight(config: &Config) -> Result<Vec<String>, StartError> {
         notes.push(format!("WEB_ROOT {root} has no index.html: a page says how to build it"));
     }
     Ok(notes)
+}
+
+/// `METRICS_ADDR`
+struct MetricsPort {
+    address: SocketAddr,
+    stop: CancellationToken,
+    serving: JoinHandle<()>,
+}
+
+impl MetricsPort {
+    fn serve(listener: TcpListener, app: &Arc<App>) -> Result<Self, StartError> {
+        let (address, stop) = (listener.local_addr()?, CancellationToken::new());
+        let few = Limits { max_connections: 100, max_per_address: 100, ..Limits::default() };
+        let service = http::metrics::apart(Arc::clone(app));
+        let serving =
+            server::serve(listener, None, service, Registry::new(few), stop.clone(), Duration::ZERO);
+        tracing::info!(%address, "metrics are served");
+        Ok(Self { address, stop, serving: tokio::spawn(serving) })
+    }
 }
 
 /// A client that takes nothing is gone no later than one that says nothing: its end waits for what it does not take.

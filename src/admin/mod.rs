@@ -14,6 +14,7 @@ use crate::database::Database;
 use crate::domain::username::Username;
 use crate::store::users::{self, Account, Listed};
 use crate::store::{self, Condition, Pool, pool};
+use crate::telemetry::metrics::Metrics;
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
@@ -93,7 +94,10 @@ impl Admin {
         let pool = pool::connect(database.url(), POOL_SIZE).await;
         let pool = pool.map_err(|error| AdminError::Other(error.into()))?;
         match store::probe(&pool).await {
-            Condition::Ready => Ok(Self { pool, passwords: Passwords::new(1)?, clock }),
+            Condition::Ready => {
+                let passwords = Passwords::new(1, Metrics::new()?.hashing.clone())?;
+                Ok(Self { pool, passwords, clock })
+            }
             Condition::Behind => Err(AdminError::Behind),
             Condition::Down => Err(AdminError::Away),
         }

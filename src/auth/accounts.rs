@@ -2,7 +2,7 @@
 
 use super::password::{Candidate, Password, Passwords, Verdict};
 use super::sessions::{Grant, Origin, Sessions};
-use super::throttle::LoginThrottle;
+use super::throttle::{Attempt, LoginThrottle};
 use super::token::Claims;
 use crate::clock::Clock;
 use crate::config::Registration;
@@ -10,6 +10,7 @@ use crate::domain::username::Username;
 use crate::error::{Error, FieldError, Result};
 use crate::store::Pool;
 use crate::store::users::{self, Account};
+use crate::telemetry::metrics::Refusals;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -32,6 +33,7 @@ pub(crate) struct Accounts {
     pool: Pool,
     passwords: Passwords,
     throttle: LoginThrottle,
+    refusals: Refusals,
     sessions: Arc<Sessions>,
     registration: Registration,
     clock: Clock,
@@ -41,11 +43,13 @@ impl Accounts {
     pub(crate) fn new(
         pool: Pool,
         passwords: Passwords,
+        refusals: Refusals,
         sessions: Arc<Sessions>,
         registration: Registration,
         clock: Clock,
     ) -> Self {
-        Self { pool, passwords, throttle: LoginThrottle::default(), sessions, registration, clock }
+        let throttle = LoginThrottle::default();
+        Self { pool, passwords, throttle, refusals, sessions, registration, clock }
     }
 
     /// Makes an account and logs it in.
@@ -68,7 +72,7 @@ impl Accounts {
         visitor: &Visitor,
     ) -> Result<(Account, Grant)> {
         let name = credentials.username.trim().to_ascii_lowercase();
-        let attempt = self.throttle.attempt(&name, visitor.bucket, self.clock.now()).await?;
+        let attempt = self.attempt(&name, visitor).await?;
         attempt.settle(self.enter(credentials, visitor).await)
     }
 
@@ -108,6 +112,17 @@ impl Accounts {
         Ok(())
     }
 
+    /// One more try at the password of `name`, unless there were too many.
+    async fn attempt(&self, name: &str, visitor: &Visitor) -> Result<Attempt<'_>> {
+        let attempt = self.throttle.attempt(name, visitor.bucket, self.clock.now()).await;
+        attempt.inspect_err(|_| self.refusals.password.inc())
+    }
+
+    /// How busy the hasher is.
+    pub(crate) fn hashing(&self) -> Passwords {
+        self.passwords.clone()
+    }
+
     /// Forgets failures of long ago.
     pub(crate) fn prune(&self) {
         self.throttle.prune(self.clock.now());
@@ -137,7 +152,7 @@ impl Accounts {
     /// Whether it is really the owner who holds the token.
     async fn confirm(&self, caller: &Claims, password: Candidate, visitor: &Visitor) -> Result<()> {
         let name = caller.username.folded();
-        let attempt = self.throttle.attempt(&name, visitor.bucket, self.clock.now()).await?;
+        let attempt = self.attempt(&name, visitor).await?;
         attempt.settle(self.is_password_of(caller, password).await)
     }
 

@@ -1,6 +1,7 @@
 //! Passwords: what may be one, and the pool that hashes them with argon2id (OWASP: 19 MiB, two passes, one lane).
 
 use crate::error::{Error, Result};
+use crate::telemetry::metrics::Hashing;
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, Version};
 use secrecy::{ExposeSecret, SecretString};
@@ -10,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
+use tokio::time::Instant;
 use unicode_normalization::UnicodeNormalization;
 
 const MIN_CHARS: usize = 8;
@@ -123,7 +125,18 @@ pub(crate) struct Passwords {
     /// Those running and those waiting.
     admitted: Arc<Semaphore>,
     running: Arc<Semaphore>,
+    cores: usize,
     workshop: Arc<Workshop>,
+    metrics: Hashing,
+}
+
+/// How busy it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Load {
+    pub(crate) running: usize,
+    pub(crate) waiting: usize,
+    /// How many may wait.
+    pub(crate) queue: usize,
 }
 
 struct Workshop {
@@ -136,7 +149,7 @@ struct Workshop {
 
 impl Passwords {
     /// `cores` hashes run at once, 32 times as many wait, and the next is [`Error::Unavailable`] at once.
-    pub(crate) fn new(cores: usize) -> Result<Self> {
+    pub(crate) fn new(cores: usize, metrics: Hashing) -> Result<Self> {
         let params = Params::new(MEMORY_KIB, PASSES, LANES, Some(OUTPUT_BYTES)).map_err(Error::internal)?;
         let dummy =
             phc(&params, Salt::generate(), Output::new(&[0; OUTPUT_BYTES]).map_err(Error::internal)?)?;
@@ -144,13 +157,27 @@ impl Passwords {
         Ok(Self {
             admitted: Arc::new(Semaphore::new(cores * (1 + QUEUE_PER_CORE))),
             running: Arc::new(Semaphore::new(cores)),
+            cores,
+            metrics,
             workshop: Arc::new(Workshop { params, dummy, memory }),
         })
     }
 
     /// Refuses at once what would be refused for want of a place, before anything is done for it.
     pub(crate) fn expect_room(&self) -> Result<()> {
-        if self.admitted.available_permits() == 0 { Err(Error::unavailable()) } else { Ok(()) }
+        if self.admitted.available_permits() > 0 {
+            return Ok(());
+        }
+        self.metrics.no_place.inc();
+        Err(Error::unavailable())
+    }
+
+    /// How busy it is at this moment.
+    pub(crate) fn load(&self) -> Load {
+        let queue = self.cores * QUEUE_PER_CORE;
+        let running = self.cores.saturating_sub(self.running.available_permits());
+        let admitted = (self.cores + queue).saturating_sub(self.admitted.available_permits());
+        Load { running, waiting: admitted.saturating_sub(running), queue }
     }
 
     /// The PHC string to store.
@@ -170,25 +197,37 @@ impl Passwords {
     ) -> Result<T> {
         let admitted = self.admitted.clone().try_acquire_owned().map_err(|_| {
             tracing::debug!("too many passwords wait to be hashed");
+            self.metrics.no_place.inc();
             Error::unavailable()
         })?;
         // Whoever waits longer has had an answer by then: a request that is late is `unavailable` after 2.5 s.
+        let queued = Instant::now();
         let running = tokio::time::timeout(QUEUE_TIME, self.running.clone().acquire_owned()).await;
-        let running = running.map_err(|_| Error::unavailable())?.map_err(Error::internal)?;
+        self.metrics.wait.observe(queued.elapsed().as_secs_f64());
+        let running = running.map_err(|_| {
+            self.metrics.too_late.inc();
+            Error::unavailable()
+        })?;
+        let running = running.map_err(Error::internal)?;
         let workshop = self.workshop.clone();
         let (answer, answered) = oneshot::channel();
         // A thread costs a thousandth of the hash it is made for, and takes its priority with it when it ends.
         let hasher = thread::Builder::new().name("hasher".into()).spawn(move || {
             let _places = (admitted, running);
             give_way();
+            let begun = Instant::now();
+            let result = work(&workshop);
             // Whoever has left wants no answer.
-            let _ = answer.send(work(&workshop));
+            let _ = answer.send((result, begun.elapsed()));
         });
         if let Err(error) = hasher {
             tracing::warn!(%error, "no thread for a password");
             return Err(Error::unavailable());
         }
-        answered.await.map_err(Error::internal)?
+        let (result, took) = answered.await.map_err(Error::internal)?;
+        // Not on the hasher's thread: whoever reads a histogram waits for those that write it, and that one gives way to all.
+        self.metrics.work.observe(took.as_secs_f64());
+        result
     }
 }
 
@@ -274,10 +313,15 @@ fn same_cost(a: &Params, b: &Params) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::metrics::Metrics;
     use argon2::password_hash::PasswordVerifier;
 
     fn candidate(text: &str) -> Candidate {
         Candidate::parse(text).unwrap()
+    }
+
+    fn passwords() -> Passwords {
+        Passwords::new(1, Metrics::new().unwrap().hashing.clone()).unwrap()
     }
 
     async fn hashed(passwords: &Passwords, text: &str) -> SecretString {
@@ -310,7 +354,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_right_password_matches_however_it_was_composed() {
-        let passwords = Passwords::new(1).unwrap();
+        let passwords = passwords();
         let stored = hashed(&passwords, "caf\u{e9} au lait").await;
         assert!(stored.expose_secret().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
         let verdict = passwords.verify(candidate("cafe\u{301} au lait"), Some(stored.clone())).await.unwrap();
@@ -322,7 +366,7 @@ mod tests {
 
     #[tokio::test]
     async fn our_hashes_are_what_the_library_makes_and_salted_anew_each_time() {
-        let passwords = Passwords::new(1).unwrap();
+        let passwords = passwords();
         let (one, two) = (hashed(&passwords, "same word").await, hashed(&passwords, "same word").await);
         assert_ne!(one.expose_secret(), two.expose_secret());
         for stored in [one, two] {
@@ -332,7 +376,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_user_never_matches_and_is_not_outdated() {
-        let passwords = Passwords::new(1).unwrap();
+        let passwords = passwords();
         let verdict = passwords.verify(candidate("whatever"), None).await.unwrap();
         assert_eq!(verdict, Verdict { matches: false, outdated: false });
     }
@@ -340,7 +384,7 @@ mod tests {
     #[tokio::test]
     async fn a_hash_of_other_parameters_matches_and_is_outdated() {
         use argon2::password_hash::PasswordHasher;
-        let passwords = Passwords::new(1).unwrap();
+        let passwords = passwords();
         for params in [Params::new(64, 1, 1, Some(32)), Params::new(20_000, 2, 1, None)] {
             let old = Argon2::from(params.unwrap()).hash_password(b"old password").unwrap().to_string();
             let verdict = passwords.verify(candidate("old password"), Some(old.into())).await.unwrap();
@@ -350,7 +394,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_broken_stored_hash_is_our_fault_and_not_a_panic() {
-        let passwords = Passwords::new(1).unwrap();
+        let passwords = passwords();
         for stored in
             ["", "$argon2id$", "$argon2id$v=19$m=19456,t=2,p=1", "$argon2id$v=7$m=8,t=1,p=1$AAAAAAAAAAA$AAAA"]
         {
@@ -361,14 +405,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_refuses_at_once_and_leavers_free_their_places() {
-        let passwords = Passwords::new(1).unwrap();
+        let passwords = passwords();
         let work = || passwords.verify(candidate("x"), None);
         let waiting: Vec<_> = (0..33).map(|_| Box::pin(work())).collect();
         let mut waiting = futures_util::future::join_all(waiting);
         assert!(passwords.expect_room().is_ok());
         assert!(futures_util::poll!(&mut waiting).is_pending());
+        assert_eq!(passwords.load(), Load { running: 1, waiting: 32, queue: 32 });
         assert_eq!(passwords.expect_room().unwrap_err().code(), "unavailable");
         assert_eq!(work().await.unwrap_err().code(), "unavailable");
+        assert_eq!(passwords.metrics.no_place.get(), 2);
         drop(waiting);
         // At most the one that had begun is still there.
         assert!(passwords.admitted.available_permits() >= 32);

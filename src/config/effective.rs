@@ -113,6 +113,7 @@ pub(super) fn value(config: &Config, name: &str) -> Option<String> {
         "ICE_TURN_URLS" => list(&config.ice_turn_urls),
         "TURN_SECRET" => config.turn_secret.as_ref().map(masked),
         "TURN_TTL" => shown(&format_duration(config.turn_ttl)),
+        "METRICS_ADDR" => shown(config.metrics_addr.as_ref()?),
         "LOG_FORMAT" => Some(log_format(config.log_format).into()),
         "RUST_LOG" => Some(config.log_filter.clone()),
         _ => None,

@@ -118,6 +118,10 @@ pub struct Flags {
     #[arg(long, env, value_name = "DURATION", help_heading = "ICE")]
     pub(super) turn_ttl: Option<OsString>,
 
+    /// Where `/metrics` is served, ADDRESS:PORT [default: on the main port, for this machine alone]
+    #[arg(long, env, value_name = "ADDRESS:PORT", help_heading = "Metrics")]
+    pub(super) metrics_addr: Option<OsString>,
+
     /// `pretty` or `json` [default: json; pretty in development]
     #[arg(long, env, value_name = "FORMAT", help_heading = "Logs")]
     pub(super) log_format: Option<OsString>,

@@ -68,6 +68,7 @@ impl Draft {
         }
         set(&mut config.ice_stun_urls, "ICE_STUN_URLS", flags.ice_stun_urls, parse::stun_urls)?;
         set(&mut config.ice_turn_urls, "ICE_TURN_URLS", flags.ice_turn_urls, parse::turn_urls)?;
+        set(&mut config.metrics_addr, "METRICS_ADDR", flags.metrics_addr, parse::listen_address)?;
         set(&mut config.log_format, "LOG_FORMAT", flags.log_format, parse::log_format)?;
         let has_log_filter =
             set(&mut config.log_filter, "RUST_LOG", flags.rust_log, |raw| Ok(raw.to_owned()))?;

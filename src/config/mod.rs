@@ -21,7 +21,7 @@ pub(crate) use secret_file::shown as shown_path;
 
 use ipnet::IpNet;
 use secrecy::SecretString;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -100,6 +100,8 @@ pub struct Config {
     pub web_root: PathBuf,
     /// `JOURNAL_CAPACITY`: history facts that may wait for Postgres
     pub journal_capacity: usize,
+    /// `METRICS_ADDR`; none: `/metrics` on the main port, for this machine alone
+    pub metrics_addr: Option<SocketAddr>,
     /// `LOG_FORMAT`
     pub log_format: LogFormat,
     /// `RUST_LOG`
@@ -143,6 +145,7 @@ impl Config {
             turn_ttl: Duration::from_hours(1),
             web_root: "web/dist".into(),
             journal_capacity: 100_000,
+            metrics_addr: None,
             log_format,
             log_filter: "info".into(),
         }

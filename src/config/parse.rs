@@ -5,7 +5,7 @@ use axum::http::Uri;
 use ipnet::IpNet;
 use secrecy::SecretString;
 use std::fmt::Display;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -65,6 +65,13 @@ pub(super) fn host(raw: &str) -> Parsed<IpAddr> {
 
 pub(super) fn port(raw: &str) -> Parsed<u16> {
     raw.parse().map_err(|_| not(raw, "a port number (0 to 65535)"))
+}
+
+/// 0 takes any free port.
+pub(super) fn listen_address(raw: &str) -> Parsed<Option<SocketAddr>> {
+    raw.parse()
+        .map(Some)
+        .map_err(|_| not(raw, "an address with its port such as 127.0.0.1:9464 or [::1]:9464"))
 }
 
 pub(super) fn rate(raw: &str) -> Parsed<u32> {

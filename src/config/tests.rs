@@ -41,6 +41,21 @@ fn nothing_set_is_development() {
 }
 
 #[test]
+fn metrics_have_an_address_with_its_port_or_none() {
+    assert_eq!(config(&[]).metrics_addr, None);
+    for address in ["127.0.0.1:9464", "[::1]:9464", "0.0.0.0:0"] {
+        let found = config(&[("METRICS_ADDR", address)]).metrics_addr;
+        assert_eq!(found.map(|found| found.to_string()).as_deref(), Some(address));
+    }
+    for wrong in ["9464", ":9464", "localhost:9464", "127.0.0.1", "127.0.0.1:65536"] {
+        let expected = format!(
+            "METRICS_ADDR: {wrong:?} is not an address with its port such as 127.0.0.1:9464 or [::1]:9464"
+        );
+        assert_eq!(error(&[("METRICS_ADDR", wrong)]), expected);
+    }
+}
+
+#[test]
 fn an_empty_value_counts_as_unset() {
     let config = config(&[("PORT", ""), ("APP_ENV", " "), ("DATABASE_URL", ""), ("RING_TIMEOUT", "")]);
     assert_eq!((config.port, config.env), (3001, AppEnv::Development));
@@ -296,6 +311,7 @@ fn the_example_loads_and_shows_the_defaults() {
         "ICE_STUN_URLS",
         "ICE_TURN_URLS",
         "TURN_SECRET",
+        "METRICS_ADDR",
     ];
     let mut defaults = direct;
     defaults.retain(|name, _| !shown_only.contains(&name.as_str()));

@@ -1,5 +1,6 @@
 //! How long a request may take before its client hears when to come back.
 
+use super::request_id;
 use crate::error::Error;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -58,6 +59,7 @@ pub(super) async fn keep(
     let (sender, mut due) = watch::channel(Due { at: Instant::now() + work, for_body: false });
     let deadline = Deadline { due: sender, body };
     request.extensions_mut().insert(deadline.clone());
+    request_id::note_route(&request);
     let mut answer = Box::pin(next.run(request));
     let too_late = async {
         loop {

@@ -83,7 +83,7 @@ struct Plain {
 }
 
 async fn show(State(app): State<Arc<App>>) -> Json<HealthBody> {
-    let up = app.probe.condition(GLANCE).await != Condition::Down;
+    let up = app.probe.glance().await != Condition::Down;
     let now = app.clock.now();
     Json(HealthBody {
         status: if up { "OK" } else { "DEGRADED" },
@@ -113,6 +113,16 @@ impl Probe {
     pub(crate) fn new(pool: Pool, clock: Clock) -> Arc<Self> {
         let (last, is_asking, memory) = (watch::Sender::default(), AtomicBool::new(false), Mutex::default());
         Arc::new(Self { pool, clock, last, is_asking, memory })
+    }
+
+    /// How the database was when it was asked last.
+    pub(crate) fn last(&self) -> Option<Condition> {
+        self.last.borrow().map(|(_, condition)| condition)
+    }
+
+    /// As `condition`, for those who look in passing.
+    pub(crate) async fn glance(self: &Arc<Self>) -> Condition {
+        self.condition(GLANCE).await
     }
 
     /// How the database is, or was a moment ago where that takes longer than `patience` to find out.

@@ -2,6 +2,7 @@
 
 use super::client_addr::ClientAddr;
 use crate::error::{Error, Result};
+use crate::telemetry::metrics::Counter;
 use axum::Router;
 use axum::extract::{Request as Incoming, State};
 use axum::http::Request;
@@ -18,7 +19,11 @@ use tower_governor::key_extractor::KeyExtractor;
 
 /// A limit for each client address: so many a minute, as many at once. Counts across every router it is put on.
 #[derive(Clone)]
-pub(crate) struct Limit(Option<Arc<GovernorConfig<ByAddress, NoOpMiddleware<QuantaInstant>>>>);
+pub(crate) struct Limit {
+    governor: Option<Arc<GovernorConfig<ByAddress, NoOpMiddleware<QuantaInstant>>>>,
+    /// Counts what it refuses.
+    refused: Counter,
+}
 
 #[derive(Debug, Clone)]
 struct ByAddress;
@@ -34,14 +39,16 @@ impl KeyExtractor for ByAddress {
 
 impl Limit {
     /// 0: no limit.
-    pub(crate) fn per_minute(rate: u32) -> Result<Self> {
+    pub(crate) fn per_minute(rate: u32, refused: &Counter) -> Result<Self> {
+        let refused = refused.clone();
         if rate == 0 {
-            return Ok(Self(None));
+            return Ok(Self { governor: None, refused });
         }
         let mut builder = GovernorConfigBuilder::default().key_extractor(ByAddress);
         let period = (Duration::from_mins(1) / rate).max(Duration::from_nanos(1));
         let config = builder.period(period).burst_size(rate).finish();
-        Ok(Self(Some(Arc::new(config.ok_or_else(|| Error::internal("a rate limit of nothing"))?))))
+        let governor = config.ok_or_else(|| Error::internal("a rate limit of nothing"))?;
+        Ok(Self { governor: Some(Arc::new(governor)), refused })
     }
 
     /// Puts the limit on every route of the router.
@@ -49,7 +56,7 @@ impl Limit {
     /// Not by the layer of `tower_governor`, which makes itself a clock for each refusal: that asks the processor what it is,
     /// which a virtual machine has to emulate, and was 7 % of what a flood cost.
     pub(crate) fn on<S: Clone + Send + Sync + 'static>(&self, router: Router<S>) -> Router<S> {
-        if self.0.is_none() { router } else { router.layer(from_fn_with_state(self.clone(), guard)) }
+        if self.governor.is_none() { router } else { router.layer(from_fn_with_state(self.clone(), guard)) }
     }
 
     /// Counts one request of the address.
@@ -58,9 +65,10 @@ impl Limit {
     }
 
     fn count(&self, address: &IpAddr) -> Result<()> {
-        let Some(config) = &self.0 else { return Ok(()) };
+        let Some(config) = &self.governor else { return Ok(()) };
         let limiter = config.limiter();
         limiter.check_key(address).map_err(|refused| {
+            self.refused.inc();
             let retry_after = refused.wait_time_from(limiter.clock().now());
             Error::RateLimited { retry_after: retry_after.max(Duration::from_secs(1)) }
         })
@@ -68,7 +76,7 @@ impl Limit {
 
     /// Forgets addresses that have not asked lately: the map does not shrink by itself.
     pub(crate) fn prune(&self) {
-        if let Some(config) = &self.0 {
+        if let Some(config) = &self.governor {
             config.limiter().retain_recent();
             config.limiter().shrink_to_fit();
         }

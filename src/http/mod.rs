@@ -13,6 +13,7 @@ pub(crate) mod health;
 mod ice;
 pub(crate) mod limits;
 mod me;
+pub(crate) mod metrics;
 mod pages;
 mod request_id;
 mod strict;
@@ -50,6 +51,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .on(api)
         .merge(app.limits.logins.on(accounts::entrance()))
         .merge(health::router())
+        .merge(metrics::beside_the_rest(&app.config))
         .fallback(pages::serve)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(extract::BODY_LIMIT))
@@ -71,7 +73,7 @@ where
     let config = || app.config.clone();
     // The first one is the outermost.
     ServiceBuilder::new()
-        .layer(from_fn_with_state(app.clock.clone(), request_id::trace))
+        .layer(from_fn_with_state((app.clock.clone(), app.metrics.clone()), request_id::trace))
         .layer(from_fn_with_state(config(), headers::secure))
         .layer(cors::layer(config()))
         .layer(CatchPanicLayer::custom(panicked))

@@ -65,7 +65,7 @@ fn is_no_file(kind: io::ErrorKind) -> bool {
     [NotFound, NotADirectory, InvalidFilename, InvalidInput].contains(&kind)
 }
 
-fn nothing() -> Error {
+pub(super) fn nothing() -> Error {
     Error::NotFound("There is nothing here")
 }
 

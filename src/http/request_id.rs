@@ -1,34 +1,61 @@
-//! Every request has an id, every response carries it, every log line of the request is under it.
+//! Every request has an id, every response carries it, every log line of the request is under it; and it is measured.
 
 use crate::clock::Clock;
 use crate::domain::ids::RequestId;
-use axum::extract::{Request, State};
+use crate::telemetry::metrics::Metrics;
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
+use std::sync::{Arc, OnceLock};
 use tracing::Instrument;
 
 pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
 tokio::task_local! {
-    static CURRENT: HeaderValue;
+    static CURRENT: Current;
+}
+
+/// The request that this task serves.
+struct Current {
+    id: HeaderValue,
+    /// Found by the router, somewhere inside.
+    route: OnceLock<MatchedPath>,
 }
 
 /// The id of the request that this task serves.
 pub(crate) fn current() -> Option<String> {
-    CURRENT.try_with(|id| id.to_str().ok().map(str::to_owned)).ok().flatten()
+    CURRENT.try_with(|current| current.id.to_str().ok().map(str::to_owned)).ok().flatten()
 }
 
-/// Names the request, and logs how it went.
-pub(crate) async fn trace(State(clock): State<Clock>, request: Request, next: Next) -> Response {
+/// Notes which route the request has taken, for its measurement.
+pub(crate) fn note_route(request: &Request) {
+    if let Some(route) = request.extensions().get::<MatchedPath>() {
+        // Outside of a request there is nothing to measure.
+        let _ = CURRENT.try_with(|current| current.route.set(route.clone()));
+    }
+}
+
+/// Names the request, logs how it went, and measures how long it took.
+pub(crate) async fn trace(
+    State((clock, metrics)): State<(Clock, Arc<Metrics>)>,
+    request: Request,
+    next: Next,
+) -> Response {
     let start = clock.now();
     let id = request.headers().get(HEADER).filter(|id| is_safe(id)).cloned().unwrap_or_else(new_id);
     // Only the path: a query may hold a long-polling session id.
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let method_asked = method.clone();
     let span = tracing::info_span!("http", request_id = id.to_str().unwrap_or_default(), %method, path);
     let serve = async {
         let mut response = next.run(request).await;
-        let (status, millis) = (response.status().as_u16(), clock.now().since(start).as_millis());
+        let took = clock.now().since(start);
+        CURRENT.with(|current| {
+            let route = current.route.get().map_or_else(|| unmatched(&path), MatchedPath::as_str);
+            metrics.requests.answered(route, &method_asked, response.status(), took);
+        });
+        let (status, millis) = (response.status().as_u16(), took.as_millis());
         // Whoever floods us should not fill the log as well.
         let is_refusal = matches!(status, 429 | 503);
         if path.starts_with("/api/") && !is_refusal {
@@ -39,7 +66,13 @@ pub(crate) async fn trace(State(clock): State<Clock>, request: Request, next: Ne
         response.headers_mut().insert(HEADER, id.clone());
         response
     };
-    CURRENT.scope(id.clone(), serve.instrument(span)).await
+    let current = Current { id: id.clone(), route: OnceLock::new() };
+    CURRENT.scope(current, serve.instrument(span)).await
+}
+
+/// What stands for the route of a request that no route of ours has taken.
+fn unmatched(path: &str) -> &'static str {
+    if path == "/socket.io" || path.starts_with("/socket.io/") { "/socket.io" } else { "unmatched" }
 }
 
 /// A proxy's id is taken over if it can go into logs and bodies as it is.

@@ -7,6 +7,7 @@ use crate::domain::ids::{SessionId, UserId};
 use crate::domain::username::Username;
 use crate::live::Live;
 use crate::store;
+use crate::telemetry::metrics::Metrics;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::http::HeaderMap;
@@ -52,6 +53,7 @@ fn config() -> Config {
         turn_secret: None,
         turn_ttl: 3600 * second,
         journal_capacity: 100,
+        metrics_addr: None,
         log_format: LogFormat::Pretty,
         log_filter: "info".into(),
     }
@@ -73,8 +75,8 @@ impl Server {
     pub(super) fn new(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = config();
         change(&mut config);
-        let app =
-            App::new(Arc::new(config), Clock::machine(), store::nowhere(), Arc::new(Live::idle())).unwrap();
+        let (live, metrics) = (Arc::new(Live::idle()), Metrics::new().unwrap());
+        let app = App::new(Arc::new(config), Clock::machine(), store::nowhere(), live, metrics).unwrap();
         let extra = Router::new()
             .route("/socket.io/", get(async || "sockets"))
             .route("/api/panics", get(async || -> &'static str { panic!("on purpose") }));

@@ -3,7 +3,7 @@
 use super::Live;
 use crate::domain::ids::{CallId, DeviceId, IdMap, UserId};
 use crate::domain::media::{CallType, Candidate, Description, MediaState};
-use crate::domain::message::{DialStatus, Party};
+use crate::domain::message::{DialStatus, Message, Party};
 use crate::domain::rate::{Gcra, Rate};
 use crate::domain::switchboard::Dialled;
 use crate::domain::time::Moment;
@@ -36,7 +36,7 @@ pub(crate) struct Reply {
 impl Live {
     /// Takes one call out of the user's allowance.
     pub(crate) fn allow_call(&self, user: UserId) -> Result<()> {
-        self.call_rates.take(user, self.clock.now())
+        self.call_rates.take(user, self.clock.now()).inspect_err(|_| self.metrics.too_many())
     }
 
     /// A device calls a user. `known`: the callee as the database has it, for one who is not here.
@@ -63,30 +63,51 @@ impl Live {
     }
 
     /// Waits until the call is on record, within a bound, then rings it, or tells the caller why it does not ring.
-    /// Fails if the call ended before it could ring.
+    /// Fails if the call ended before it could ring. `asked`: when it was asked for.
     pub(crate) async fn on_record(
         &self,
         device: DeviceId,
         reply: Reply,
         ticket: Option<Ticket>,
+        asked: Moment,
     ) -> Result<Reply> {
         if let Some(ticket) = ticket
             && !self.journal.committed(ticket, COMMIT_WAIT).await
         {
             tracing::warn!(call = %reply.call, "the database is away: ringing before the call is on record");
         }
-        let lives = self.transition(|state, now, fx| match reply.status {
-            DialStatus::Ringing => state.announce(reply.call, now, fx),
+        let (lives, rings) = self.transition(|state, now, fx| match reply.status {
+            DialStatus::Ringing => {
+                let lives = state.announce(reply.call, now, fx);
+                (lives, fx.sends.iter().any(|(_, message)| matches!(message, Message::IncomingCall { .. })))
+            }
             DialStatus::UserOffline | DialStatus::UserBusy | DialStatus::Glare => {
                 state.tell_status(device, reply.call, reply.status, fx);
-                true
+                (true, false)
             }
         });
+        if rings {
+            self.metrics.rang(self.clock.now().since(asked));
+        }
         if lives { Ok(reply) } else { Err(Error::InvalidState("The call ended before it could ring")) }
     }
 
-    pub(crate) fn accept(&self, device: DeviceId, call: CallId, answer: Description) -> Result<()> {
-        Ok(self.transition(|state, now, fx| state.accept(device, call, answer, now, fx))?)
+    /// `asked`: when it was asked for.
+    pub(crate) fn accept(
+        &self,
+        device: DeviceId,
+        call: CallId,
+        answer: Description,
+        asked: Moment,
+    ) -> Result<()> {
+        let (accepted, is_told) = self.transition(|state, now, fx| {
+            let accepted = state.accept(device, call, answer, now, fx);
+            (accepted, fx.sends.iter().any(|(_, message)| matches!(message, Message::CallAccepted { .. })))
+        });
+        if is_told {
+            self.metrics.accepted(self.clock.now().since(asked));
+        }
+        Ok(accepted?)
     }
 
     pub(crate) fn reject(&self, device: DeviceId, call: CallId) -> Result<()> {

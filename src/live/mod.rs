@@ -16,10 +16,11 @@ use crate::domain::ids::{DeviceId, SessionId, UserId};
 use crate::domain::message::Message;
 use crate::domain::presence::Roster;
 use crate::domain::rate::Rate;
-use crate::domain::switchboard::{Cut, Effects, Fault, Joining, Switchboard};
+use crate::domain::switchboard::{CallStates, Cut, Effects, Fault, Joining, Switchboard};
 use crate::domain::time::Moment;
 use crate::error::{Error, Result};
 use crate::store::journal::{Journal, Lag, Ticket};
+use crate::telemetry::metrics;
 use calls::CallRates;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -65,6 +66,7 @@ pub(crate) struct Live {
     journal: Journal,
     sink: Arc<dyn Sink>,
     call_rates: CallRates,
+    metrics: metrics::Calls,
     deadline_moved: Notify,
     presence_changed: [Notify; 2],
 }
@@ -76,6 +78,7 @@ impl Live {
         call_rate: Option<Rate>,
         journal: Journal,
         sink: Arc<dyn Sink>,
+        metrics: metrics::Calls,
     ) -> Self {
         Self {
             state: Mutex::new(Switchboard::new(rules)),
@@ -83,6 +86,7 @@ impl Live {
             journal,
             sink,
             call_rates: CallRates::new(call_rate),
+            metrics,
             deadline_moved: Notify::new(),
             presence_changed: [Notify::new(), Notify::new()],
         }
@@ -98,7 +102,8 @@ impl Live {
             }
         }
         let rules = Rules { ring_timeout: Duration::from_mins(1), reconnect_grace: Duration::from_secs(15) };
-        Self::new(Clock::machine(), rules, None, Journal::new(1), Arc::new(Nowhere))
+        let calls = metrics::Calls::unread();
+        Self::new(Clock::machine(), rules, None, Journal::new(1), Arc::new(Nowhere), calls)
     }
 
     fn lock(&self) -> MutexGuard<'_, Switchboard> {
@@ -150,7 +155,10 @@ impl Live {
         let deadline_moved = state.next_deadline() != deadline;
         let presence_changed = state.presence().has_news();
         drop(state);
-        effects.records.iter().for_each(log::call);
+        for row in &effects.records {
+            log::call(row);
+            self.metrics.changed(row);
+        }
         if deadline_moved {
             self.deadline_moved.notify_one();
         }
@@ -236,6 +244,20 @@ impl Live {
 
     pub(crate) fn active_calls(&self) -> usize {
         self.lock().call_count()
+    }
+
+    pub(crate) fn device_count(&self) -> usize {
+        self.lock().device_count()
+    }
+
+    /// The live calls by their state.
+    pub(crate) fn calls_by_state(&self) -> CallStates {
+        self.lock().calls_by_state()
+    }
+
+    /// What time it is, to tell later how long something took.
+    pub(crate) fn now(&self) -> Moment {
+        self.clock.now()
     }
 
     /// How far what is on record lags behind what happened.

@@ -53,6 +53,30 @@ pub fn bind(host: IpAddr, port: u16) -> Result<TcpListener, BindError> {
     })
 }
 
+/// Why `METRICS_ADDR` could not be opened, in one line that names it.
+#[derive(Debug, thiserror::Error)]
+#[error("METRICS_ADDR {address} {problem}")]
+pub struct MetricsBindError {
+    address: SocketAddr,
+    problem: String,
+}
+
+/// Opens `METRICS_ADDR`; port 0 takes any free one.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the system has many more kinds, all alike here")]
+pub fn bind_metrics(address: SocketAddr) -> Result<TcpListener, MetricsBindError> {
+    listen(address).map_err(|source| {
+        let problem = match source.kind() {
+            io::ErrorKind::AddrInUse => "is already in use".to_owned(),
+            io::ErrorKind::PermissionDenied => {
+                "may not be opened by this user; take a port above 1023".to_owned()
+            }
+            io::ErrorKind::AddrNotAvailable => "is not an address of this machine".to_owned(),
+            _ => format!("cannot be opened: {source}"),
+        };
+        MetricsBindError { address, problem }
+    })
+}
+
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // On Unix this allows a restart while old connections linger; on Windows it would allow a second server.
@@ -74,6 +98,16 @@ mod tests {
         let port = taken.local_addr().unwrap().port();
         let error = bind(host, port).unwrap_err();
         assert_eq!(error.to_string(), format!("PORT {port} is already in use on 127.0.0.1"));
+    }
+
+    #[tokio::test]
+    async fn a_taken_address_for_metrics_is_named_in_one_line() {
+        let taken = bind_metrics("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = taken.local_addr().unwrap();
+        let error = bind_metrics(address).unwrap_err();
+        assert_eq!(error.to_string(), format!("METRICS_ADDR {address} is already in use"));
+        let error = bind_metrics("192.0.2.1:9100".parse().unwrap()).unwrap_err();
+        assert_eq!(error.to_string(), "METRICS_ADDR 192.0.2.1:9100 is not an address of this machine");
     }
 
     #[tokio::test]

@@ -14,8 +14,9 @@ mod tests;
 mod tls;
 mod wire;
 
-pub use bind::{BindError, bind};
+pub use bind::{BindError, MetricsBindError, bind, bind_metrics};
 pub(crate) use connection::Connection;
+pub(crate) use registry::Registry;
 pub use signal::shutdown_signal;
 pub(crate) use tls::{Tls, read_pair};
 
@@ -28,7 +29,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
-use registry::Registry;
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -108,7 +108,7 @@ impl<S> Respond for S where
 {
 }
 
-/// Serves `service` on `listener`, over TLS where there is a certificate, until `stop`; then takes no more connections, lets the running requests finish, and
+/// Serves `service` on `listener`, within the limits of `registry` and over TLS where there is a certificate, until `stop`; then takes no more connections, lets the running requests finish, and
 /// after `drain` cuts whatever is left, every WebSocket too. Returns when every connection is gone.
 ///
 /// Every request carries a [`Connection`] and a [`ConnectInfo`] in its extensions.
@@ -116,11 +116,11 @@ pub(crate) async fn serve(
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
     service: impl Respond,
-    limits: Limits,
+    registry: Arc<Registry>,
     stop: CancellationToken,
     drain: Duration,
 ) {
-    let server = Arc::new(Server { service, tls, registry: Registry::new(limits.clone()), limits, stop });
+    let server = Arc::new(Server { service, tls, registry, stop });
     server.accept(listener).await;
     let registry = &server.registry;
     if tokio::time::timeout(drain, registry.emptied()).await.is_err() {
@@ -133,7 +133,6 @@ pub(crate) async fn serve(
 struct Server<S> {
     service: S,
     tls: Option<Arc<Tls>>,
-    limits: Limits,
     registry: Arc<Registry>,
     stop: CancellationToken,
 }
@@ -162,11 +161,11 @@ impl<S: Respond> Server<S> {
     fn admit(self: &Arc<Self>, tcp: TcpStream, peer: SocketAddr) {
         let gate = Gate::new();
         let Some(entry) = self.registry.admit(peer.ip(), &gate) else { return };
-        tune(&tcp, self.limits.user_timeout);
+        tune(&tcp, self.registry.limits().user_timeout);
         let id = entry.id();
         let address = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let peer = Peer { id, address, gate: Arc::clone(&gate) };
-        let (server, head_due) = (Arc::clone(self), Instant::now() + self.limits.head_timeout);
+        let (server, head_due) = (Arc::clone(self), Instant::now() + self.registry.limits().head_timeout);
         match self.tls.clone() {
             None => {
                 let stream = GatedStream::new(Wire::Plain(tcp), entry, gate);
@@ -199,8 +198,9 @@ impl<S: Respond> Server<S> {
             let (server, peer) = (Arc::clone(&self), peer.clone());
             async move { server.answer(request, &peer).await }
         });
+        let limits = self.registry.limits();
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(self.limits.idle_timeout).max_buf_size(MAX_HEAD);
+        http.timer(TokioTimer::new()).header_read_timeout(limits.idle_timeout).max_buf_size(MAX_HEAD);
         let mut exchange = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
         let mut head_due = pin!(tokio::time::sleep_until(head_due));
         let (mut first, mut stopping) = (true, false);

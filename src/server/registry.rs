@@ -12,7 +12,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 type Sid = [u8; 16];
 
 /// The connections of one listener.
-pub(super) struct Registry {
+pub(crate) struct Registry {
     limits: Limits,
     state: Mutex<State>,
     open: TaskTracker,
@@ -43,8 +43,12 @@ pub(super) struct Entry {
 pub(super) struct Ended;
 
 impl Registry {
-    pub(super) fn new(limits: Limits) -> Arc<Self> {
+    pub(crate) fn new(limits: Limits) -> Arc<Self> {
         Arc::new(Self { limits, state: Mutex::default(), open: TaskTracker::new() })
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// A place for a new connection from `peer`, unless there are too many.
@@ -128,8 +132,13 @@ impl Registry {
     }
 
     /// How many connections there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.lock().gates.len()
+    }
+
+    /// How many were closed as they came, since there were too many.
+    pub(crate) fn refused(&self) -> u64 {
+        self.lock().refused
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

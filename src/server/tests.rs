@@ -48,7 +48,7 @@ pub(super) fn run_with(tls: Option<Arc<Tls>>, router: Router, limits: Limits, dr
     let listener = bind(Ipv4Addr::LOCALHOST.into(), 0).unwrap();
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
-    let served = tokio::spawn(serve(listener, tls, router, limits, stop.clone(), drain));
+    let served = tokio::spawn(serve(listener, tls, router, Registry::new(limits), stop.clone(), drain));
     Running { address, stop, served }
 }
 

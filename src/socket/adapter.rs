@@ -8,6 +8,7 @@ use super::{Sockets, calls, presence};
 use crate::domain::ids::DeviceId;
 use crate::error::{Error, Result};
 use crate::live::Live;
+use crate::telemetry::metrics::SocketEvent;
 use futures_util::FutureExt;
 use socketioxide::adapter::LocalAdapter;
 use socketioxide::handler::{MessageHandler, Value};
@@ -36,6 +37,7 @@ impl Sockets {
         let allowed = self.event_rate.map_or(Ok(()), |rate| connection.rate().take(&rate, now));
         if let Err(retry_after) = allowed {
             connection.line.hold_back();
+            connection.metrics.refusals.event.inc();
             return answer(connection, &event, Reply::Failed(Error::RateLimited { retry_after }));
         }
         match connection.sort(event, now) {
@@ -52,11 +54,11 @@ impl Sockets {
         identity: Option<&Arc<Identity>>,
         event: Inbound,
     ) {
-        if event.event() == "ping" {
+        if event.kind == SocketEvent::Ping {
             connection.line.send(Item::Pong);
-            return acknowledge(connection, &event, Reply::Done);
+            return answer(connection, &event, Reply::Done);
         }
-        let Some(known) = Known::named(event.event()) else {
+        let Some(known) = Known::of(event.kind) else {
             return answer(connection, &event, Reply::Failed(Error::UnknownEvent));
         };
         let Some(identity) = identity else {
@@ -93,18 +95,18 @@ pub(super) enum Immediate {
 }
 
 impl Known {
-    pub(super) fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "call_user" => Self::CallUser,
-            "authenticate" => Self::Authenticate,
-            "accept_call" => Self::Immediate(Immediate::AcceptCall),
-            "reject_call" => Self::Immediate(Immediate::RejectCall),
-            "end_call" => Self::Immediate(Immediate::EndCall),
-            "ice_candidate" => Self::Immediate(Immediate::IceCandidate),
-            "renegotiate" => Self::Immediate(Immediate::Renegotiate),
-            "media_state" => Self::Immediate(Immediate::MediaState),
-            "watch_users" => Self::Immediate(Immediate::WatchUsers),
-            _ => return None,
+    pub(super) fn of(event: SocketEvent) -> Option<Self> {
+        Some(match event {
+            SocketEvent::CallUser => Self::CallUser,
+            SocketEvent::Authenticate => Self::Authenticate,
+            SocketEvent::AcceptCall => Self::Immediate(Immediate::AcceptCall),
+            SocketEvent::RejectCall => Self::Immediate(Immediate::RejectCall),
+            SocketEvent::EndCall => Self::Immediate(Immediate::EndCall),
+            SocketEvent::IceCandidate => Self::Immediate(Immediate::IceCandidate),
+            SocketEvent::Renegotiate => Self::Immediate(Immediate::Renegotiate),
+            SocketEvent::MediaState => Self::Immediate(Immediate::MediaState),
+            SocketEvent::WatchUsers => Self::Immediate(Immediate::WatchUsers),
+            SocketEvent::Join | SocketEvent::Ping | SocketEvent::Unknown => return None,
         })
     }
 }
@@ -123,11 +125,12 @@ pub(super) fn apply(live: &Live, device: DeviceId, known: Immediate, event: &Inb
     Ok(Reply::Done)
 }
 
-/// Answers an event: by its acknowledgement, or a failure without one by `event_error`.
+/// Answers an event, by its acknowledgement, or a failure without one by `event_error`; and counts it.
 pub(super) fn answer(connection: &Connection, event: &Inbound, reply: Reply) {
+    count(connection, event.kind, &reply);
     if let Reply::Failed(error) = &reply {
         log_failure(connection, event, error);
-        if event.event() == "join" {
+        if event.kind == SocketEvent::Join {
             connection.line.send(Item::JoinError(Failure::new(error)));
         }
     }
@@ -139,6 +142,14 @@ pub(super) fn answer(connection: &Connection, event: &Inbound, reply: Reply) {
             connection.line.send(Item::EventError { event: name, failure, call: event.call_id() });
         }
         (_, reply) => acknowledge(connection, event, reply),
+    }
+}
+
+fn count(connection: &Connection, event: SocketEvent, reply: &Reply) {
+    match (connection.metrics.events.of(event), reply) {
+        (Some(outcomes), Reply::Failed(error)) => outcomes.failed(error),
+        (Some(outcomes), Reply::Done | Reply::With(_)) => outcomes.succeeded(),
+        (None, _) => {}
     }
 }
 

@@ -12,6 +12,7 @@ use crate::domain::presence::PresenceMode;
 use crate::domain::switchboard::Joining;
 use crate::error::{Error, Result};
 use crate::server;
+use crate::telemetry::metrics::SocketEvent;
 use serde_json::Value as Json;
 use socketioxide::extract::{SocketRef, TryData};
 use socketioxide::handler::{FromConnectParts, Value};
@@ -68,16 +69,24 @@ impl Admission {
         if self.0.app.draining.load(Ordering::Relaxed) {
             // Without an answer: after one, the official client would not come back by itself.
             tcp.end_session(socket.id.as_str());
-            return Err(Refused(Error::unavailable()));
+            let error = Error::unavailable();
+            self.0.app.metrics.connects.failed(&error);
+            return Err(Refused(error));
         }
+        let metrics = &self.0.app.metrics;
+        let refuse = |error: Error| {
+            metrics.connects.failed(&error);
+            refuse(&tcp, &socket, error)
+        };
         if tcp.count_connect() > CONNECTS {
-            return Err(refuse(&tcp, &socket, Error::RateLimited { retry_after: LAST_WORDS }));
+            metrics.refusals.connect.inc();
+            return Err(refuse(Error::RateLimited { retry_after: LAST_WORDS }));
         }
-        let handshake =
-            self.verify_handshake(auth.0.ok()).await.map_err(|error| refuse(&tcp, &socket, error))?;
+        let handshake = self.verify_handshake(auth.0.ok()).await.map_err(refuse)?;
+        metrics.connects.succeeded();
         let device = DeviceId::new();
         let line = Line::new(device, &socket, tcp);
-        let connection = Arc::new(Connection::new(device, Arc::clone(&line), handshake));
+        let connection = Arc::new(Connection::new(device, Arc::clone(&line), handshake, Arc::clone(metrics)));
         self.0.outbox.add(line);
         let (sockets, closing) = (Arc::clone(&self.0), Arc::clone(&connection));
         socket.on_disconnect(async move |socket: SocketRef, reason: DisconnectReason| {
@@ -247,7 +256,7 @@ impl Sockets {
                     Phase::Lobby | Phase::Joined(_) | Phase::Closed => return,
                 }
             };
-            if event.event() != "join" {
+            if event.kind != SocketEvent::Join {
                 self.handle(connection, identity.as_ref(), event);
             } else if let Err(error) = connection.may_join_again(self.app.clock.now()) {
                 adapter::answer(connection, &event, Reply::Failed(error));

@@ -9,6 +9,7 @@ use crate::auth::token::Claims;
 use crate::domain::ids::{DeviceId, UserId};
 use crate::domain::media::{BadMedia, CallType, Candidate, Description, SdpType};
 use crate::domain::message::Party;
+use crate::domain::time::Moment;
 use crate::error::{Error, Result};
 use crate::live::{Dial, Live, Reply};
 use crate::store;
@@ -23,6 +24,7 @@ impl Sockets {
         identity: &Identity,
         event: Inbound,
     ) {
+        let asked = self.app.live.now();
         // Before the call is placed: one that is placed must be answered for.
         let waiting = match begin_waiting(connection) {
             Ok(waiting) => waiting,
@@ -33,7 +35,7 @@ impl Sockets {
             Ok((dial, wanted)) => {
                 let (sockets, connection) = (Arc::clone(self), Arc::clone(connection));
                 tokio::spawn(async move {
-                    let body = sockets.finish_dial(connection.device, dial, wanted).await;
+                    let body = sockets.finish_dial(connection.device, dial, wanted, asked).await;
                     answer(&connection, &event, body.map_or_else(Body::Failed, called));
                     drop(waiting);
                 });
@@ -41,7 +43,13 @@ impl Sockets {
         }
     }
 
-    async fn finish_dial(&self, device: DeviceId, dial: Dial, wanted: Wanted) -> Result<Reply> {
+    async fn finish_dial(
+        &self,
+        device: DeviceId,
+        dial: Dial,
+        wanted: Wanted,
+        asked: Moment,
+    ) -> Result<Reply> {
         let (reply, ticket) = match dial {
             Dial::Waits(reply, ticket) => (reply, ticket),
             Dial::LookUp => {
@@ -54,7 +62,7 @@ impl Sockets {
                 }
             }
         };
-        self.app.live.on_record(device, reply, ticket).await
+        self.app.live.on_record(device, reply, ticket, asked).await
     }
 }
 
@@ -72,10 +80,11 @@ pub(super) fn dial(live: &Live, device: DeviceId, me: &Claims, event: &Inbound) 
 }
 
 pub(super) fn accept_call(live: &Live, device: DeviceId, event: &Inbound) -> Result<()> {
+    let asked = live.now();
     let call: AcceptCall = event.parse()?;
     let answer =
         Description::parse(call.answer, &[SdpType::Answer]).map_err(|bad| bad_media("answer", bad))?;
-    live.accept(device, call.call_id, answer)
+    live.accept(device, call.call_id, answer, asked)
 }
 
 pub(super) fn reject_call(live: &Live, device: DeviceId, event: &Inbound) -> Result<()> {

@@ -8,6 +8,7 @@ use crate::domain::message::Party;
 use crate::domain::rate::{Gcra, Rate};
 use crate::domain::time::Moment;
 use crate::error::{Error, Result};
+use crate::telemetry::metrics::{Metrics, SocketEvent};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -54,6 +55,7 @@ pub(super) struct Connection {
     pub(super) line: Arc<Line>,
     /// What the handshake's token said, if there was one.
     pub(super) handshake: Option<Claims>,
+    pub(super) metrics: Arc<Metrics>,
     phase: Mutex<Phase>,
     rate: Mutex<Gcra>,
     rejoins: Mutex<Gcra>,
@@ -74,11 +76,17 @@ pub(super) enum Sorted {
 }
 
 impl Connection {
-    pub(super) fn new(device: DeviceId, line: Arc<Line>, handshake: Option<Claims>) -> Self {
+    pub(super) fn new(
+        device: DeviceId,
+        line: Arc<Line>,
+        handshake: Option<Claims>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             device,
             line,
             handshake,
+            metrics,
             phase: Mutex::new(Phase::Lobby),
             rate: Mutex::default(),
             rejoins: Mutex::default(),
@@ -103,7 +111,7 @@ impl Connection {
             Phase::Lobby => None,
             Phase::Joined(identity) => Some(Arc::clone(identity)),
         };
-        if event.event() != "join" {
+        if event.kind != SocketEvent::Join {
             return Sorted::Handle(was, event);
         }
         if was.is_some()
@@ -118,7 +126,10 @@ impl Connection {
     /// Takes one out of the allowance of joins that follow another.
     pub(super) fn may_join_again(&self, now: Moment) -> Result<()> {
         let mut rejoins = self.rejoins.lock().unwrap_or_else(PoisonError::into_inner);
-        rejoins.take(&REJOINS, now).map_err(|retry_after| Error::RateLimited { retry_after })
+        rejoins.take(&REJOINS, now).map_err(|retry_after| {
+            self.metrics.refusals.rejoin.inc();
+            Error::RateLimited { retry_after }
+        })
     }
 
     /// A place for an answer that has to wait; given back when dropped.

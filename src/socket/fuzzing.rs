@@ -15,6 +15,7 @@ use crate::domain::username::Username;
 use crate::error::{Error, Result};
 use crate::live::{Dial, Live, Sink, Way};
 use crate::store::journal::Journal;
+use crate::telemetry::metrics::{Calls, SocketEvent};
 use chrono::DateTime;
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
@@ -123,7 +124,8 @@ impl Stage {
         let sent = Sent::default();
         let rules = Rules { ring_timeout: Duration::from_mins(1), reconnect_grace: Duration::from_secs(15) };
         let clock = Clock::held(DateTime::UNIX_EPOCH);
-        let live = Live::new(clock, rules, None, Journal::new(1000), Arc::new(sent.clone()));
+        let (journal, sink) = (Journal::new(1000), Arc::new(sent.clone()));
+        let live = Live::new(clock, rules, None, journal, sink, Calls::unread());
         let actors = [('a', "alice", 0xa), ('b', "bob", 0xb), ('c', "carol", 0xc), ('d', "bob", 0xb)];
         let actors = actors.iter().filter_map(|(letter, name, number)| Actor::new(*letter, name, *number));
         let stage =
@@ -150,11 +152,11 @@ impl Stage {
     }
 
     fn handle(&mut self, actor: &Actor, event: &Inbound) -> Result<()> {
-        match Known::named(event.event()) {
+        match Known::of(event.kind) {
             Some(Known::CallUser) => self.dial(actor, event),
             Some(Known::Authenticate) => event.parse::<Authenticate>().map(drop),
             Some(Known::Immediate(known)) => apply(&self.live, actor.device, known, event).map(drop),
-            None if event.event() == "join" => {
+            None if event.kind == SocketEvent::Join => {
                 let join: Join = event.parse()?;
                 self.live.join(actor.joining(join.resume))
             }
@@ -174,7 +176,7 @@ impl Stage {
         let parties = self.parties.entry(reply.call).or_insert([actor.me.user, wanted.to]);
         assert!(parties.contains(&actor.me.user) && parties.contains(&wanted.to), "another's call");
         self.newest = reply.call.to_string();
-        let rung = self.live.on_record(actor.device, reply, None).now_or_never();
+        let rung = self.live.on_record(actor.device, reply, None, self.live.now()).now_or_never();
         rung.map_or(Ok(()), |rung| rung.map(drop))
     }
 

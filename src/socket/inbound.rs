@@ -3,6 +3,7 @@
 use crate::domain::ids::{CallId, UserId};
 use crate::domain::media::{CallType, MediaState};
 use crate::error::{Error, Result};
+use crate::telemetry::metrics::SocketEvent;
 use serde::Deserialize;
 use serde_json::Deserializer;
 use serde_json::value::RawValue;
@@ -16,6 +17,8 @@ pub(super) struct Inbound {
     packet: Value,
     /// Where in its text the name is.
     event: Range<usize>,
+    /// What it is by that name.
+    pub(super) kind: SocketEvent,
     /// Where the first argument begins, if there is one.
     payload: Option<usize>,
     pub(super) ack: Option<i64>,
@@ -25,8 +28,10 @@ impl Inbound {
     /// An event packet. Its list is JSON to the end and its name needs no escape: others socketioxide does not let through, so
     /// only what is asked for is read again. Without a name it has no payload either.
     pub(super) fn read(packet: Value, ack: Option<i64>) -> Self {
-        let (event, payload) = parts(text_of(&packet)).unwrap_or_default();
-        Self { packet, event, payload, ack }
+        let text = text_of(&packet);
+        let (event, payload) = parts(text).unwrap_or_default();
+        let kind = SocketEvent::named(text.get(event.clone()).unwrap_or_default());
+        Self { packet, event, kind, payload, ack }
     }
 
     /// Its name.

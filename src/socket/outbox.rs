@@ -12,7 +12,7 @@ use crate::domain::switchboard::Cut;
 use crate::live::{Sink, Way};
 use crate::server;
 use socketioxide::socket::Socket;
-use socketioxide::{SendError, SocketError};
+use socketioxide::{SendError, SocketError, TransportType};
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
@@ -310,6 +310,20 @@ impl Outbox {
     pub(super) fn dead(&self) -> Vec<DeviceId> {
         let lines = self.lines.read().unwrap_or_else(PoisonError::into_inner);
         lines.values().filter(|line| !line.is_alive()).map(|line| line.device).collect()
+    }
+
+    /// The connected sockets, by WebSocket and by long-polling.
+    pub(crate) fn transports(&self) -> [usize; 2] {
+        let lines = self.lines.read().unwrap_or_else(PoisonError::into_inner);
+        let sockets = lines.values().filter_map(|line| line.socket.upgrade());
+        let (mut websocket, mut polling) = (0, 0);
+        for socket in sockets.filter(|socket| socket.connected()) {
+            match socket.transport_type() {
+                TransportType::Websocket => websocket += 1,
+                TransportType::Polling => polling += 1,
+            }
+        }
+        [websocket, polling]
     }
 
     fn line(&self, device: DeviceId) -> Option<Arc<Line>> {

@@ -49,6 +49,24 @@ pub(crate) enum Condition {
     Ready,
 }
 
+/// What the pool holds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Usage {
+    pub(crate) idle: u32,
+    pub(crate) busy: u32,
+    pub(crate) limit: u32,
+}
+
+pub(crate) fn usage(pool: &Pool) -> Usage {
+    // Read one after the other, while both change.
+    let (open, idle) = (pool.size(), u32::try_from(pool.num_idle()).unwrap_or(u32::MAX));
+    Usage {
+        idle: idle.min(open),
+        busy: open.saturating_sub(idle),
+        limit: pool.options().get_max_connections(),
+    }
+}
+
 /// Connects at once, so that a wrong address is an error at start and not at the first request.
 /// Later outages are `unavailable` after two seconds, and a statement that hangs is cancelled by Postgres itself.
 pub(crate) async fn connect(url: &SecretString, max_connections: u32) -> Result<Pool, StartError> {

@@ -66,6 +66,11 @@ impl TestApp {
         Self { service: None, address, database, clock: Clock::machine() }
     }
 
+    /// Where its metrics are, if they are elsewhere.
+    pub(crate) fn metrics_address(&self) -> Option<SocketAddr> {
+        self.service.as_ref().and_then(Service::metrics_address)
+    }
+
     /// Stops the server, and leaves its database.
     pub(crate) async fn stop(mut self) -> Arc<TestDatabase> {
         let service = self.service.take().unwrap();

@@ -19,6 +19,7 @@ mod durability;
 mod history_docs;
 mod hostile;
 mod limits;
+mod metrics;
 mod process;
 mod races;
 mod security_docs;

@@ -22,6 +22,7 @@ const ELSEWHERE = [
   ['cargo test', '.ci/run', 'cargo test --locked'],
   ['npm install --prefix examples\nnode examples/call.mjs', '.ci/run', 'node examples/call.mjs'],
   ['psql "$(cat data/postgres/url)" -c', '.ci/run', 'database=$(cat data/postgres/url)'],
+  ['promtool check config', 'tests/deploy/metrics.test.mjs', "output('promtool', ['test', 'rules'"],
 ];
 
 const read = (path) => readFileSync(join(ROOT, path), 'utf8');

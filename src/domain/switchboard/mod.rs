@@ -34,6 +34,15 @@ pub(crate) struct Effects {
     pub(crate) gone: Vec<UserId>,
 }
 
+/// How many calls are in which state.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CallStates {
+    /// Not on record yet.
+    pub(crate) dialling: usize,
+    pub(crate) ringing: usize,
+    pub(crate) active: usize,
+}
+
 /// Why the server disconnects a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cut {
@@ -137,6 +146,24 @@ impl Switchboard {
 
     pub(crate) fn call_count(&self) -> usize {
         self.calls.len()
+    }
+
+    pub(crate) fn device_count(&self) -> usize {
+        self.devices.len()
+    }
+
+    pub(crate) fn calls_by_state(&self) -> CallStates {
+        let mut states = CallStates::default();
+        for LiveCall { call, .. } in self.calls.values() {
+            if call.is_dialling() {
+                states.dialling += 1;
+            } else if call.is_pending() {
+                states.ringing += 1;
+            } else {
+                states.active += 1;
+            }
+        }
+        states
     }
 
     /// The sessions that have a joined device, or a call that waits for one.

@@ -105,6 +105,11 @@ impl Journal {
         }))
     }
 
+    /// Rows that may wait before new calls are refused.
+    pub(crate) fn capacity(&self) -> usize {
+        self.0.capacity
+    }
+
     fn backlog(&self) -> MutexGuard<'_, Backlog> {
         self.0.backlog.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -5,6 +5,7 @@ use super::{Batch, Journal, Others};
 use crate::domain::ids::NodeId;
 use crate::error::Error;
 use crate::store::is_away;
+use crate::telemetry::metrics::Writing;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
@@ -38,6 +39,7 @@ pub(crate) struct Writer {
     journal: Journal,
     url: SecretString,
     node: NodeId,
+    metrics: Writing,
     connection: Option<PgConnection>,
     /// Holds the lock on the history, on this connection.
     owns: bool,
@@ -47,9 +49,14 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Connects, takes over the history, and closes the rows that a dead process left live.
-    pub(crate) async fn start(journal: Journal, url: SecretString, node: NodeId) -> Result<Self, Error> {
+    pub(crate) async fn start(
+        journal: Journal,
+        url: SecretString,
+        node: NodeId,
+        metrics: Writing,
+    ) -> Result<Self, Error> {
         let (owns, has_owned) = (false, false);
-        let mut writer = Self { journal, url, node, connection: None, owns, has_owned };
+        let mut writer = Self { journal, url, node, metrics, connection: None, owns, has_owned };
         let mut connection = writer.connect().await?;
         writer.owns = limited(lock_ownership(&mut connection, OWNERSHIP_WAIT)).await?;
         if writer.owns {
@@ -136,6 +143,7 @@ impl Writer {
         let [mut pause, longest] = RETRY;
         while let Err(error) = self.write(batch).await {
             self.connection = None;
+            self.metrics.failures.inc();
             self.journal.0.progress.send_modify(|progress| progress.away = true);
             tracing::warn!(%error, rows = batch.rows.len(), backlog = self.journal.depth(), "history waits for the database");
             tokio::time::sleep(pause).await;
@@ -154,19 +162,25 @@ impl Writer {
                 Ok(()) => {}
             }
         }
+        let begun = Instant::now();
         match limited(insert_calls(&mut connection, &batch.rows, self.node)).await {
             Err(error) if is_the_rows_fault(&error) => {
                 for row in &batch.rows {
                     match limited(insert_calls(&mut connection, std::slice::from_ref(row), self.node)).await {
                         Err(error) if !is_the_rows_fault(&error) => return Err(error),
                         Err(error) => {
+                            self.metrics.dropped.inc();
                             tracing::error!(call = %row.id, %error, "history refuses a row; it is dropped");
                         }
-                        Ok(()) => {}
+                        Ok(()) => self.metrics.rows.inc(),
                     }
                 }
             }
-            other => other?,
+            other => {
+                other?;
+                self.metrics.rows.inc_by(batch.rows.len() as u64);
+                self.metrics.commit.observe(begun.elapsed().as_secs_f64());
+            }
         }
         self.journal.rows_are_written(batch);
         if !batch.last_seen.is_empty() {
@@ -195,6 +209,7 @@ impl Writer {
     async fn own_history(&mut self, connection: &mut PgConnection) -> sqlx::Result<()> {
         let closed = limited(close_left_live(connection, self.node)).await?;
         if closed > 0 {
+            self.metrics.left_live.inc_by(closed);
             tracing::warn!(calls = closed, "closed calls that a dead server left live");
         }
         self.has_owned = true;

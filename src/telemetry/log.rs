@@ -1,4 +1,4 @@
-//! Logs are set up here and nowhere else.
+//! The log: where it goes, in which form, and what never stands in it.
 
 use crate::config::{Config, ConfigError, LogFormat};
 use std::io::{self, IsTerminal};
