@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::time::Duration;
+use utoipa::ToSchema;
 
 /// The crate's result.
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
@@ -61,9 +62,11 @@ pub(crate) enum Error {
 }
 
 /// One field of the input and what is wrong with it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct FieldError {
+    #[schema(value_type = String, example = "limit")]
     pub(crate) field: Cow<'static, str>,
+    #[schema(value_type = String, example = "must be from 1 to 200")]
     pub(crate) message: Cow<'static, str>,
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use std::fmt;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// An SDP of a browser with every codec, screen share and simulcast stays far below.
 const SDP_LIMIT: usize = 48 * 1024;
@@ -13,7 +14,7 @@ const SDP_LIMIT: usize = 48 * 1024;
 const CANDIDATE_LIMIT: usize = 2 * 1024;
 
 /// `video` or `audio`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum CallType {
     Video,

@@ -1,71 +1,123 @@
 //! One's own history of calls.
 
+use super::docs::refusals::{Limited, NoToken, Refusals, refuses};
+use super::docs::schemas;
 use super::extract::{Caller, QueryParams};
 use super::wire::Timestamp;
 use crate::app::App;
 use crate::domain::call::CallStatus;
 use crate::domain::ids::{CallId, UserId};
+use crate::domain::media::CallType;
 use crate::error::{Error, Result};
 use crate::store::calls::{self, Filter, HistoryRow, Position, Side};
+use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::routing::get;
-use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Datelike};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use uuid::Uuid;
 use validator::Validate;
 
-pub(crate) fn router() -> Router<Arc<App>> {
-    Router::new().route("/api/calls", get(list)).route("/api/calls/{id}", get(show))
+pub(crate) fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show))
 }
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Page {
+    /// How many at most; 50 where it is not said.
     #[validate(range(min = 1, max = 200, message = "must be from 1 to 200"))]
+    #[param(minimum = 1, maximum = 200, nullable = false)]
     limit: Option<i64>,
+    /// `next` of the page before, as it came.
+    #[param(value_type = Option<schemas::Cursor>, nullable = false)]
     before: Option<Cursor>,
+    /// Only calls that stand so.
+    #[param(inline, nullable = false)]
     status: Option<CallStatus>,
+    /// Only calls with this user.
+    #[param(value_type = Option<Uuid>, nullable = false)]
     with: Option<UserId>,
 }
 
-/// Every status a row can have.
 /// A place in the history that a client gives back as it got it: base64url of microseconds and id.
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
 struct Cursor(Position);
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = CallPage)]
 struct PageBody {
+    #[schema(max_items = 200)]
     calls: Vec<CallBody>,
+    /// For `before`; null at the end.
+    #[schema(required, value_type = Option<schemas::Cursor>)]
     next: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Call)]
 struct CallBody {
+    #[schema(value_type = Uuid)]
     id: CallId,
+    /// Who called.
     from: SideBody,
+    /// Who was called.
     to: SideBody,
+    #[schema(value_type = CallType)]
     call_type: String,
+    #[schema(value_type = CallStatus)]
     status: String,
+    /// Null while the call lives.
+    #[schema(required, value_type = Option<schemas::EndReason>)]
     end_reason: Option<String>,
     /// Epoch milliseconds, as on the demo server.
+    #[schema(example = 1_701_423_000_123_i64)]
     start_time: i64,
+    /// Null where nobody answered.
+    #[schema(required)]
     answered_at: Option<Timestamp>,
+    /// Null while the call lives.
+    #[schema(required)]
     ended_at: Option<Timestamp>,
+    /// Whole seconds of talk; null where nobody answered, and while the call lives.
+    #[schema(required, minimum = 0)]
     duration_seconds: Option<i64>,
 }
 
-#[derive(Serialize)]
+/// A party of a call; both fields are null when the account is deleted.
+#[derive(Serialize, ToSchema)]
+#[schema(as = CallParty)]
 struct SideBody {
+    #[schema(required, value_type = Option<Uuid>)]
     id: Option<UserId>,
+    #[schema(required)]
     username: Option<String>,
 }
 
+refuses!(NoSuchCall: Error::NotFound("There is no such call"));
+
+/// My calls
+///
+/// made and received, newest first.
+#[utoipa::path(
+    get, path = "/api/calls", operation_id = "calls", tag = "calls", security(("bearer" = [])),
+    params(Page),
+    responses(
+        (status = 200, description = "A page of my history", body = PageBody, links(
+            ("next" = (operation_id = "calls", parameters(("query.before" = "$response.body#/next")))),
+            ("newest" = (operation_id = "call", parameters(("path.id" = "$response.body#/calls/0/id")))),
+        )),
+        Refusals<(NoToken, Limited)>,
+    ),
+)]
 async fn list(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,
@@ -81,6 +133,15 @@ async fn list(
     Ok(Json(PageBody::cut(calls, limit)))
 }
 
+/// One of my calls
+#[utoipa::path(
+    get, path = "/api/calls/{id}", operation_id = "call", tag = "calls", security(("bearer" = [])),
+    params(("id" = Uuid, Path, description = "The `callId` of the events")),
+    responses(
+        (status = 200, description = "The call as it stands", body = CallBody),
+        Refusals<(NoToken, Limited, NoSuchCall)>,
+    ),
+)]
 async fn show(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,
@@ -199,6 +260,12 @@ mod tests {
         assert_eq!(position.started_at.timestamp_micros(), 1_701_423_000_123_456);
         assert_eq!(position.id, page.calls[0].id);
         assert_eq!(PageBody::cut(vec![record(7)], 1).next, None);
+    }
+
+    #[test]
+    fn the_example_of_a_cursor_is_one() {
+        let schema = serde_json::to_value(<schemas::Cursor as utoipa::PartialSchema>::schema()).unwrap();
+        assert!(parse_cursor(schema["examples"][0].as_str().unwrap()).is_some());
     }
 
     #[test]

@@ -3,41 +3,56 @@
 use super::request_id;
 use crate::error::{Error, FieldError};
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
-#[derive(Serialize)]
+/// What every refusal says.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct ErrorBody<'a> {
+#[schema(as = Error)]
+pub(super) struct ErrorBody<'a> {
+    /// A sentence for a person; it may change.
     error: String,
+    /// A name for a program; it does not change.
     code: &'static str,
+    /// The fields of the input that are wrong, with `validation_failed`.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schema(value_type = Vec<FieldError>, required = false)]
     details: &'a [FieldError],
+    /// As in the header `x-request-id`; the log has it, too.
+    #[schema(value_type = String)]
     request_id: Option<String>,
+}
+
+impl<'a> ErrorBody<'a> {
+    pub(super) fn new(error: &'a Error, request_id: Option<String>) -> Self {
+        Self { error: error.to_string(), code: error.code(), details: error.details(), request_id }
+    }
 }
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         log(&self);
         let status = self.status();
-        let body = ErrorBody {
-            error: self.to_string(),
-            code: self.code(),
-            details: self.details(),
-            request_id: request_id::current(),
-        };
-        let mut response = (status, Json(body)).into_response();
-        if status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        if let Some(wait) = self.retry_after() {
-            // Rounded up: whoever comes back on the second must not be early.
-            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            response.headers_mut().insert(header::RETRY_AFTER, seconds.max(1).into());
-        }
-        response
+        let body = ErrorBody::new(&self, request_id::current());
+        (status, headers(&self), Json(body)).into_response()
     }
+}
+
+/// What a refusal says beside its body.
+pub(super) fn headers(error: &Error) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if error.status() == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if let Some(wait) = error.retry_after() {
+        // Rounded up: whoever comes back on the second must not be early.
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        headers.insert(header::RETRY_AFTER, seconds.max(1).into());
+    }
+    headers
 }
 
 fn log(error: &Error) {

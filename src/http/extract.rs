@@ -17,7 +17,7 @@ use validator::{Validate, ValidationErrors};
 
 /// Bodies above this are refused.
 pub(crate) const BODY_LIMIT: usize = 16 * 1024;
-const TOO_LARGE: Error = Error::PayloadTooLarge("The body is larger than 16 KiB");
+pub(super) const TOO_LARGE: Error = Error::PayloadTooLarge("The body is larger than 16 KiB");
 
 /// A JSON object that follows its rules.
 pub(crate) struct JsonBody<T>(pub(crate) T);

@@ -1,23 +1,27 @@
 //! How the server is: for people and dashboards (`/health`), for whoever restarts it (`/health/live`) and for
 //! whoever sends it traffic (`/health/ready`).
 
+use super::docs::refusals::Refusals;
+use super::docs::schemas;
 use super::wire::Timestamp;
 use crate::app::App;
 use crate::clock::Clock;
 use crate::domain::time::Moment;
 use crate::store::{self, Condition, Pool};
 use crate::version::{REVISION, VERSION};
+use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
 use serde::Serialize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 /// How long what `/health` says of the process's memory is good for: the kernel adds up every mapping to tell.
 const MEMORY_AGE: Duration = Duration::from_secs(1);
@@ -32,11 +36,8 @@ const GLANCE: Duration = Duration::from_millis(20);
 /// Up to this age a result will do where a newer one takes longer than a glance.
 const STALE: Duration = Duration::from_secs(3);
 
-pub(crate) fn router() -> Router<Arc<App>> {
-    Router::new()
-        .route("/health", get(show))
-        .route("/health/live", get(async || Json(Plain { status: "live", reason: None })))
-        .route("/health/ready", get(ready))
+pub(crate) fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(show)).routes(routes!(live)).routes(routes!(ready))
 }
 
 /// Asks the database how it is, at most twice a second, and the kernel what memory we take, at most once, however many
@@ -49,24 +50,51 @@ pub(crate) struct Probe {
     memory: Mutex<Option<(Moment, Option<Memory>)>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Health)]
 struct HealthBody {
+    /// `OK`, or `DEGRADED` while the database is down.
+    #[schema(value_type = HealthStatus)]
     status: &'static str,
     timestamp: Timestamp,
     /// In seconds.
+    #[schema(minimum = 0)]
     uptime: f64,
+    /// Where the system tells.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     memory: Option<Memory>,
     active_users: usize,
     active_calls: usize,
+    #[schema(value_type = DatabaseStatus)]
     database: &'static str,
+    #[schema(example = "0.1.0")]
     version: &'static str,
+    /// The commit it was built from.
+    #[schema(example = "0123456789ab")]
     revision: &'static str,
 }
 
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the names are for the document alone")]
+enum HealthStatus {
+    #[schema(rename = "OK")]
+    Ok,
+    #[schema(rename = "DEGRADED")]
+    Degraded,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "the names are for the document alone")]
+enum DatabaseStatus {
+    Up,
+    Down,
+}
+
 /// In bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Memory {
     rss: u64,
@@ -75,13 +103,25 @@ struct Memory {
     virtual_size: u64,
 }
 
-#[derive(Serialize)]
-struct Plain {
+/// For a probe.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Probe)]
+pub(super) struct Plain {
+    #[schema(example = "ready")]
     status: &'static str,
+    /// Why not.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "draining")]
     reason: Option<&'static str>,
 }
 
+/// How the server is
+///
+/// for people and dashboards: 200 also while the database is down.
+#[utoipa::path(
+    get, path = "/health", operation_id = "health", tag = "operations",
+    responses((status = 200, description = "It answers", body = HealthBody), Refusals<()>),
+)]
 async fn show(State(app): State<Arc<App>>) -> Json<HealthBody> {
     let up = app.probe.glance().await != Condition::Down;
     let now = app.clock.now();
@@ -98,6 +138,24 @@ async fn show(State(app): State<Arc<App>>) -> Json<HealthBody> {
     })
 }
 
+/// Whether the process lives
+///
+/// for whoever restarts it.
+#[utoipa::path(
+    get, path = "/health/live", operation_id = "live", tag = "operations",
+    responses((status = 200, description = "It does", body = Plain), Refusals<()>),
+)]
+async fn live() -> Json<Plain> {
+    Json(Plain { status: "live", reason: None })
+}
+
+/// Whether it wants traffic
+///
+/// for whoever sends it: not while the database is down or its schema is behind, nor while the server goes down.
+#[utoipa::path(
+    get, path = "/health/ready", operation_id = "ready", tag = "operations",
+    responses((status = 200, description = "It does", body = Plain), Refusals<()>, schemas::NotReady),
+)]
 async fn ready(State(app): State<Arc<App>>) -> Response {
     let reason = match app.probe.condition(ITS_TIME).await {
         _ if app.draining.load(Ordering::Relaxed) => "draining",

@@ -1,14 +1,15 @@
 //! Where a browser finds STUN and TURN servers.
 
+use super::docs::refusals::{Limited, NoToken, Refusals};
+use super::docs::schemas;
 use super::extract::Caller;
 use crate::app::App;
 use crate::config::Config;
 use crate::domain::ids::UserId;
 use crate::domain::time::Moment;
 use crate::error::{Error, Result};
+use axum::Json;
 use axum::extract::State;
-use axum::routing::get;
-use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -16,24 +17,31 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use sha1::Sha1;
 use std::sync::Arc;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-pub(crate) fn router() -> Router<Arc<App>> {
-    Router::new().route("/api/ice-servers", get(show))
+pub(crate) fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(show))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = IceServers)]
 struct IceBody {
     ice_servers: Vec<IceServer>,
     /// Seconds until the credentials expire.
+    #[schema(example = 3600)]
     ttl: u64,
 }
 
-/// An `RTCIceServer`.
-#[derive(Serialize)]
+/// An `RTCIceServer`; `username` and `credential` come together, with TURN.
+#[derive(Serialize, ToSchema)]
 struct IceServer {
+    #[schema(min_items = 1, example = json!(["turn:turn.example.com:3478"]))]
     urls: Vec<String>,
     #[serde(flatten)]
+    #[schema(value_type = schemas::IceCredentials)]
     credentials: Option<Credentials>,
 }
 
@@ -43,6 +51,16 @@ struct Credentials {
     credential: String,
 }
 
+/// STUN and TURN servers
+///
+/// for `RTCPeerConnection`, with credentials that expire.
+#[utoipa::path(
+    get, path = "/api/ice-servers", operation_id = "iceServers", tag = "calls", security(("bearer" = [])),
+    responses(
+        (status = 200, description = "What is configured, perhaps nothing", body = IceBody),
+        Refusals<(NoToken, Limited)>,
+    ),
+)]
 async fn show(State(app): State<Arc<App>>, Caller(caller): Caller) -> Result<Json<IceBody>> {
     let ice_servers = servers(&app.config, caller.user, app.clock.now())?;
     Ok(Json(IceBody { ice_servers, ttl: app.config.turn_ttl.as_secs() }))

@@ -3,7 +3,6 @@
 use super::client_addr::ClientAddr;
 use crate::error::{Error, Result};
 use crate::telemetry::metrics::Counter;
-use axum::Router;
 use axum::extract::{Request as Incoming, State};
 use axum::http::Request;
 use axum::middleware::{Next, from_fn_with_state};
@@ -16,6 +15,7 @@ use std::time::Duration;
 use tower_governor::GovernorError;
 use tower_governor::governor::{GovernorConfig, GovernorConfigBuilder};
 use tower_governor::key_extractor::KeyExtractor;
+use utoipa_axum::router::OpenApiRouter;
 
 /// A limit for each client address: so many a minute, as many at once. Counts across every router it is put on.
 #[derive(Clone)]
@@ -55,7 +55,7 @@ impl Limit {
     ///
     /// Not by the layer of `tower_governor`, which makes itself a clock for each refusal: that asks the processor what it is,
     /// which a virtual machine has to emulate, and was 7 % of what a flood cost.
-    pub(crate) fn on<S: Clone + Send + Sync + 'static>(&self, router: Router<S>) -> Router<S> {
+    pub(crate) fn on<S: Clone + Send + Sync + 'static>(&self, router: OpenApiRouter<S>) -> OpenApiRouter<S> {
         if self.governor.is_none() { router } else { router.layer(from_fn_with_state(self.clone(), guard)) }
     }
 

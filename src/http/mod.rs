@@ -5,6 +5,7 @@ mod calls;
 pub(crate) mod client_addr;
 mod cors;
 mod deadline;
+mod docs;
 mod error_body;
 mod extract;
 mod handshakes;
@@ -22,7 +23,7 @@ mod tests;
 mod users;
 mod wire;
 
-use crate::app::App;
+use crate::app::{App, Limits};
 use crate::error::Error;
 use crate::server::Respond;
 use axum::Router;
@@ -37,20 +38,13 @@ use tower::{Service, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::SizeAbove;
+use utoipa_axum::router::OpenApiRouter;
 
 /// Every REST route, with what belongs to REST alone: limits, timeouts, compression.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    let api = Router::new()
-        .merge(accounts::router())
-        .merge(me::router())
-        .merge(users::router())
-        .merge(calls::router())
-        .merge(ice::router());
-    app.limits
-        .api
-        .on(api)
-        .merge(app.limits.logins.on(accounts::entrance()))
-        .merge(health::router())
+    let (routes, _) = routes(Some(&app.limits)).split_for_parts();
+    routes
+        .merge(docs::page())
         .merge(metrics::beside_the_rest(&app.config))
         .fallback(pages::serve)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
@@ -58,6 +52,26 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .layer(from_fn_with_state(Allowance::REST, deadline::keep))
         .layer(CompressionLayer::new().compress_when(SizeAbove::new(1024)))
         .with_state(app)
+}
+
+/// What the document of the API describes: a route is here with its description, or not at all.
+fn routes(limits: Option<&Limits>) -> OpenApiRouter<Arc<App>> {
+    let api = OpenApiRouter::new()
+        .merge(accounts::router())
+        .merge(me::router())
+        .merge(users::router())
+        .merge(calls::router())
+        .merge(ice::router());
+    let entrance = accounts::entrance();
+    let (api, entrance) = match limits {
+        Some(limits) => (limits.api.on(api), limits.logins.on(entrance)),
+        None => (api, entrance),
+    };
+    OpenApiRouter::with_openapi(docs::frame())
+        .merge(api)
+        .merge(entrance)
+        .merge(health::router())
+        .merge(docs::router())
 }
 
 /// What every request passes, to Socket.IO too: its name and log lines, the headers of its response, CORS, a

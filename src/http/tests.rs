@@ -68,7 +68,7 @@ pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
     pub(super) text: String,
-    body: Value,
+    pub(super) body: Value,
 }
 
 impl Server {
@@ -103,6 +103,11 @@ impl Server {
 
     pub(super) async fn post(&self, uri: &str, body: impl Into<Body>) -> Answer {
         self.send("POST", uri, &[("content-type", "application/json")], body).await
+    }
+
+    /// Without a body.
+    pub(super) async fn ask(&self, method: &str, uri: &str) -> Answer {
+        self.send(method, uri, &[], Body::empty()).await
     }
 
     pub(super) async fn get(&self, uri: &str, headers: &[(&str, &str)]) -> Answer {

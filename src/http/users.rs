@@ -1,5 +1,7 @@
 //! Who there is, and who is here.
 
+use super::docs::refusals::{Limited, NoToken, Refusals};
+use super::docs::schemas;
 use super::extract::{Caller, QueryParams};
 use super::wire::UserBody;
 use crate::app::App;
@@ -7,27 +9,47 @@ use crate::domain::presence::Roster;
 use crate::domain::username::Username;
 use crate::error::Result;
 use crate::store::users::{self, User};
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{AppendHeaders, IntoResponse};
-use axum::routing::get;
-use axum::{Json, Router};
 use serde::Deserialize;
 use std::sync::Arc;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use validator::Validate;
 
-pub(crate) fn router() -> Router<Arc<App>> {
-    Router::new().route("/api/users", get(list)).route("/api/online-users", get(list_online))
+pub(crate) fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(list_online))
 }
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Page {
+    /// How many at most; 1000 where it is not said.
     #[validate(range(min = 1, max = 1000, message = "must be from 1 to 1000"))]
+    #[param(minimum = 1, maximum = 1000, nullable = false)]
     limit: Option<i64>,
+    /// The username after which the page begins.
+    #[param(value_type = Option<schemas::TypedUsername>, nullable = false)]
     after: Option<Username>,
 }
 
+/// Everybody there is
+///
+/// by username, online or not.
+#[utoipa::path(
+    get, path = "/api/users", operation_id = "users", tag = "people", security(("bearer" = [])),
+    params(Page),
+    responses(
+        (status = 200, description = "A page of the list", body = Vec<UserBody>, headers(
+            ("link" = String, description = "Where the next page is, `</api/users?…>; rel=\"next\"`, when there is one"),
+        )),
+        Refusals<(NoToken, Limited)>,
+    ),
+)]
 async fn list(
     State(app): State<Arc<App>>,
     _: Caller,
@@ -40,6 +62,16 @@ async fn list(
     Ok((AppendHeaders(link.map(|link| (header::LINK, link))), Json(rows)))
 }
 
+/// Everybody who is online
+///
+/// one row a user, whatever the number of devices.
+#[utoipa::path(
+    get, path = "/api/online-users", operation_id = "onlineUsers", tag = "people", security(("bearer" = [])),
+    responses(
+        (status = 200, description = "In the order in which they came", body = Vec<schemas::OnlineUser>),
+        Refusals<(NoToken, Limited)>,
+    ),
+)]
 async fn list_online(State(app): State<Arc<App>>, _: Caller) -> impl IntoResponse {
     /// The list as it is encoded already.
     struct Encoded(Arc<Roster>);

@@ -1,11 +1,15 @@
 //! Shapes that several resources share.
 
+use super::docs::schemas;
 use crate::app::App;
 use crate::domain::ids::UserId;
 use crate::domain::username::Username;
 use crate::store::users::User;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 /// A date as RFC 3339 in UTC with milliseconds.
 #[derive(Debug, Clone, Copy)]
@@ -17,14 +21,33 @@ impl Serialize for Timestamp {
     }
 }
 
+impl PartialSchema for Timestamp {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+            .description(Some("RFC 3339 in UTC, with milliseconds"))
+            .pattern(Some(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"))
+            .examples(["2026-12-01T09:30:00.123Z"])
+            .into()
+    }
+}
+
+impl ToSchema for Timestamp {}
+
 /// A user as others see them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = User)]
 pub(crate) struct UserBody {
+    #[schema(value_type = Uuid)]
     id: UserId,
+    #[schema(value_type = schemas::Username)]
     username: Username,
     is_online: bool,
+    /// Where it is known: when the last device left.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     last_seen: Option<Timestamp>,
 }
 

@@ -6,6 +6,8 @@
 
 mod adapter;
 mod admission;
+#[cfg(test)]
+mod asyncapi;
 mod authenticate;
 mod calls;
 mod connection;

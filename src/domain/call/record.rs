@@ -5,9 +5,10 @@ use crate::domain::ids::{CallId, UserId};
 use crate::domain::media::CallType;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 /// The `status` of a history row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum CallStatus {
     Ringing,

@@ -22,7 +22,7 @@ pub(crate) enum SocketEvent {
 }
 
 impl SocketEvent {
-    const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Join,
         Self::CallUser,
         Self::AcceptCall,
@@ -54,7 +54,7 @@ impl SocketEvent {
         }
     }
 
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Join => "join",
             Self::CallUser => "call_user",
