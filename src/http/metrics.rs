@@ -1,5 +1,6 @@
 //! `/metrics`, for Prometheus: on the main port for the machine itself alone, or else where `METRICS_ADDR` says.
 
+use super::docs::refusals::{Refusals, refuses};
 use super::{deadline, headers, pages, panicked, request_id, strict};
 use crate::app::App;
 use crate::config::Config;
@@ -34,6 +35,11 @@ const FORWARDING: [&str; 9] = [
     "fastly-client-ip",
 ];
 
+refuses!(
+    /// Where the metrics are not to be had.
+    Elsewhere: pages::nothing(),
+);
+
 /// On the main port, unless there is another for it: for this machine alone. To everybody else there is nothing.
 pub(super) fn beside_the_rest(config: &Config) -> Router<Arc<App>> {
     match config.metrics_addr {
@@ -60,7 +66,17 @@ pub(crate) fn apart(app: Arc<App>) -> impl Respond {
         .service(router)
 }
 
-async fn show_to_this_machine(State(app): State<Arc<App>>, request: Request) -> Result<Response> {
+/// Metrics for Prometheus
+///
+/// for requests from the machine itself that no proxy has passed on; where `METRICS_ADDR` is set they are there instead, for whoever reaches it.
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "metrics", tag = "operations",
+    responses(
+        (status = 200, description = "Prometheus' text format 0.0.4", body = String, content_type = "text/plain"),
+        Refusals<Elsewhere>,
+    ),
+)]
+pub(super) async fn show_to_this_machine(State(app): State<Arc<App>>, request: Request) -> Result<Response> {
     if !is_of_this_machine(&request) {
         return Err(pages::nothing());
     }
@@ -69,7 +85,7 @@ async fn show_to_this_machine(State(app): State<Arc<App>>, request: Request) -> 
 
 async fn show(State(app): State<Arc<App>>, request: Request) -> Result<Response> {
     if ![Method::GET, Method::HEAD].contains(request.method()) {
-        return Err(Error::MethodNotAllowed);
+        return Ok(([(header::ALLOW, "GET,HEAD")], Error::MethodNotAllowed).into_response());
     }
     // Asks the database, if nobody has done so lately; what it said last is among the metrics.
     app.probe.glance().await;

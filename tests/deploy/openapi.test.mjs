@@ -82,7 +82,7 @@ test('every operation succeeds as it is described', async (t) => {
     succeeded.add(`${operation} ${status}`);
     return answer;
   };
-  for (const path of ['/health', '/health/live', '/health/ready', '/openapi.json', '/asyncapi.json', '/docs']) {
+  for (const path of ['/health', '/health/live', '/health/ready', '/metrics', '/openapi.json', '/asyncapi.json', '/docs']) {
     const { headers } = await succeeds(`get ${path}`, 200);
     if (headers.etag) await succeeds(`get ${path}`, 304, { headers: { 'if-none-match': headers.etag } });
   }
@@ -138,6 +138,7 @@ test('every operation is refused as it is described', async (t) => {
   await refused('not_found', ask('get /api/calls/{id}', { token, path: `/api/calls/${NOBODY}` }));
   await refused('validation_failed', ask('get /api/calls', { token, path: '/api/calls?limit=201' }));
   await refused('validation_failed', ask('get /api/users', { token, path: '/api/users?after=_' }));
+  await refused('not_found', ask('get /metrics', { headers: { 'x-forwarded-for': '192.0.2.1' } }));
   await refused('validation_failed', ask('get /health', { headers: { host: 'a b' } }));
   await server.query('update users set disabled_at = now() where id = $1', [user.id]);
   await refused('account_disabled', login({ username, password }));

@@ -25,6 +25,8 @@ Ids are UUIDs, times RFC 3339 in UTC.";
         (name = "calls", description = "One's own history, and what a call needs to connect"),
         (name = "operations", description = "How the server is, and what it can do"),
     ),
+    // Its route is there for every method, so that nobody else finds out that there is one.
+    paths(super::super::metrics::show_to_this_machine),
     components(schemas(ErrorBody, FieldError, Plain)),
     modifiers(&Token),
 )]
