@@ -2,16 +2,16 @@
 
 mod check;
 mod cli;
+mod commands;
 mod health;
 mod output;
-mod user;
 
 use cli::{Cli, Command, ConfigCommand};
+use commands::user::Task;
 use secrecy::SecretString;
 use std::io;
 use std::pin::{Pin, pin};
 use std::process::ExitCode;
-use user::Task;
 use video_call_server::admin::{self, Admin};
 use video_call_server::clock::Clock;
 use video_call_server::config::{Config, Draft, read_env_file};

@@ -1,0 +1,3 @@
+//! What the program does beside serving: one file a family of commands.
+
+pub(crate) mod user;
