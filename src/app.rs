@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::http::health::Probe;
 use crate::http::limits::Limit;
 use crate::live::Live;
+use crate::notices;
 use crate::store::Pool;
 use crate::telemetry::metrics::{Metrics, Refusals};
 use std::sync::Arc;
@@ -105,9 +106,9 @@ impl App {
         }))
     }
 
-    /// What has to be done beside requests: following revocations, forgetting what is old. Runs until it is dropped.
+    /// What has to be done beside requests: following what others do in the database, forgetting what is old. Runs until it is dropped.
     pub(crate) async fn upkeep(self: Arc<Self>) {
-        tokio::join!(self.sessions.watch_revocations(), self.each_minute(), self.each_hour());
+        tokio::join!(notices::follow(&self), self.each_minute(), self.each_hour());
     }
 
     async fn each_minute(&self) {
@@ -119,8 +120,8 @@ impl App {
             self.limits.handshakes.prune();
             self.accounts.prune();
             self.sessions.prune();
-            // A connection that died without a word tells no revocations, and no loss either.
-            report(self.sessions.recheck().await, "sessions could not be checked again");
+            // A connection that died without a word tells nothing, and no loss either.
+            report(notices::catch_up(self).await, "sessions and calls could not be checked again");
         }
     }
 

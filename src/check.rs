@@ -1,6 +1,6 @@
 //! `video-call-server config check`: what the settings come to, and whether a server would start with them.
 
-use crate::cli::Format;
+use crate::commands::Format;
 use crate::output;
 use serde_json::json;
 use std::io::{self, BufWriter, Write};

@@ -1,7 +1,11 @@
 //! The command line.
 
+use crate::commands::Format;
+use crate::commands::call::CallCommand;
+use crate::commands::session::SessionCommand;
+use crate::commands::user::UserCommand;
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
 use video_call_server::config::{Flags, Sources, finish};
 use video_call_server::version::VERSION_AND_REVISION;
@@ -34,6 +38,12 @@ pub(crate) enum Command {
     /// Manage accounts, also beside a running server
     #[command(subcommand)]
     User(UserCommand),
+    /// Look at calls and end them, also beside a running server
+    #[command(subcommand)]
+    Call(CallCommand),
+    /// Look at login sessions and end them, also beside a running server
+    #[command(subcommand)]
+    Session(SessionCommand),
 }
 
 /// What to see of the settings.
@@ -45,60 +55,6 @@ pub(crate) enum ConfigCommand {
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
     },
-}
-
-/// What to do with accounts. Names may be given without regard to case.
-#[derive(Subcommand)]
-pub(crate) enum UserCommand {
-    /// Make an account, also where registration is closed; the password is asked for, or a line of standard input
-    Add(WithPassword),
-    /// Show the accounts
-    List(Listing),
-    /// Shut an account out: its sessions end at once
-    Disable(Named),
-    /// Let a disabled account in again
-    Enable(Named),
-    /// Set another password, asked for or a line of standard input; every session of the account ends at once
-    SetPassword(WithPassword),
-    /// End every session of an account
-    RevokeSessions(Named),
-}
-
-/// An account.
-#[derive(Args)]
-pub(crate) struct Named {
-    /// The account's username
-    pub(crate) username: String,
-}
-
-/// An account whose password is to be read.
-#[derive(Args)]
-pub(crate) struct WithPassword {
-    #[command(flatten)]
-    pub(crate) account: Named,
-    /// What somebody types who takes the password for an argument. It must not be repeated in the error.
-    #[arg(hide = true)]
-    surplus: Vec<OsString>,
-}
-
-/// What to show of the accounts.
-#[derive(Args)]
-pub(crate) struct Listing {
-    /// Only those that are disabled
-    #[arg(long)]
-    pub(crate) disabled: bool,
-    /// How to show them
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    pub(crate) format: Format,
-}
-
-/// How to show a list.
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum Format {
-    /// For people
-    Table,
-    /// For programs: an array of objects
-    Json,
 }
 
 impl Cli {
@@ -116,8 +72,8 @@ impl Cli {
         let mut command = finish(Self::command());
         let matches = command.try_get_matches_from_mut(words)?;
         let cli = Self::from_arg_matches(&matches)?;
-        if let Some(Command::User(UserCommand::Add(user) | UserCommand::SetPassword(user))) = &cli.command
-            && !user.surplus.is_empty()
+        if let Some(Command::User(user)) = &cli.command
+            && user.has_surplus()
         {
             let hint = "a password is no argument, since others can read those: it is asked for, or read from standard input";
             return Err(command.error(ErrorKind::UnknownArgument, hint));

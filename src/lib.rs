@@ -26,6 +26,7 @@ mod http;
 #[cfg(test)]
 mod instructions;
 mod live;
+mod notices;
 pub mod server;
 pub mod service;
 mod socket;

@@ -7,7 +7,7 @@ mod health;
 mod output;
 
 use cli::{Cli, Command, ConfigCommand};
-use commands::user::Task;
+use commands::{Task, user};
 use secrecy::SecretString;
 use std::io;
 use std::pin::{Pin, pin};
@@ -60,13 +60,18 @@ fn start() -> Result<(), StartError> {
             runtime()?.block_on(health::check(&config))?;
             Ok(output::say("ready")?)
         }
-        Some(Command::User(command)) => {
-            let config = draft.for_commands();
-            telemetry::init(&config, Output::Stderr)?;
-            let task = Task::prepare(command)?;
-            runtime()?.block_on(manage(task, &config))
-        }
+        Some(Command::User(command)) => administer(draft, || Ok(Task::User(user::Task::prepare(command)?))),
+        Some(Command::Call(command)) => administer(draft, || Ok(Task::Call(command))),
+        Some(Command::Session(command)) => administer(draft, || Ok(Task::Session(command))),
     }
+}
+
+/// Does in the database what `prepare` makes ready: nothing is started or locked while somebody types.
+fn administer(draft: Draft, prepare: impl FnOnce() -> Result<Task, StartError>) -> Result<(), StartError> {
+    let config = draft.for_commands();
+    telemetry::init(&config, Output::Stderr)?;
+    let task = prepare()?;
+    runtime()?.block_on(manage(task, &config))
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {

@@ -9,6 +9,15 @@ pub enum AdminError {
     /// No account has that name.
     #[error("there is no user {0:?}")]
     Unknown(String),
+    /// No call has that id.
+    #[error("there is no call {0:?}")]
+    UnknownCall(String),
+    /// No session has that id.
+    #[error("there is no session {0:?}")]
+    UnknownSession(String),
+    /// A call that was asked to end goes on.
+    #[error("{0}")]
+    StillLive(String),
     /// Another account has it, perhaps in other letter cases.
     #[error("the username is taken")]
     Taken,

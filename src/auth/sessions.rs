@@ -8,12 +8,11 @@ use crate::domain::time::Moment;
 use crate::domain::username::Username;
 use crate::error::{Error, Result};
 use crate::live::Live;
-use crate::store::sessions::{EndedSessions, NewSession, Refreshed};
+use crate::store::sessions::{NewSession, Refreshed};
 use crate::store::users::Account;
 use crate::store::{self, Pool};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -191,12 +190,14 @@ impl Sessions {
 
     /// The session has ended in the database: forgets it here and cuts its sockets.
     pub(crate) fn end(&self, session: SessionId) {
-        {
-            let mut verified = self.verified();
-            verified.revocations = verified.revocations.wrapping_add(1);
-            verified.sessions.remove(&session);
-        }
+        self.forget(session);
         self.live.end_session(session);
+    }
+
+    fn forget(&self, session: SessionId) {
+        let mut verified = self.verified();
+        verified.revocations = verified.revocations.wrapping_add(1);
+        verified.sessions.remove(&session);
     }
 
     pub(crate) fn end_all(&self, sessions: Vec<SessionId>) {
@@ -205,22 +206,14 @@ impl Sessions {
         }
     }
 
-    /// Follows the revocations made by other processes and by hand in SQL. Runs until it is dropped.
-    pub(crate) async fn watch_revocations(&self) {
-        loop {
-            let Err(error) = self.follow_revocations().await;
-            tracing::debug!(%error, "revocations cannot be followed; trying again");
-            tokio::time::sleep(Duration::from_secs(1)).await;
+    /// Somebody says that the session has ended: what is known of it here is forgotten, and if it has sockets, and really ended,
+    /// they are cut.
+    pub(crate) async fn check_end(&self, session: SessionId) -> Result<()> {
+        self.forget(session);
+        if self.live.has_session(session) {
+            self.end_all(store::sessions::ended_among(&self.pool, &[session]).await?);
         }
-    }
-
-    async fn follow_revocations(&self) -> Result<Infallible> {
-        let mut notices = EndedSessions::listen(&self.pool).await?;
-        self.recheck().await?;
-        loop {
-            let session = notices.next().await?;
-            self.end(session);
-        }
+        Ok(())
     }
 
     /// Something may have been missed: the sessions with sockets are checked now, the others when they come.

@@ -118,6 +118,21 @@ impl Live {
         Ok(self.transition(|state, now, fx| state.end(device, call, now, fx))?)
     }
 
+    /// The calls that are live here.
+    pub(crate) fn calls(&self) -> Vec<CallId> {
+        self.lock().call_ids()
+    }
+
+    pub(crate) fn has_call(&self, call: CallId) -> bool {
+        self.lock().has_call(call)
+    }
+
+    /// An operator ends the call, if it is live here.
+    pub(crate) fn end_by_operator(&self, call: CallId) {
+        tracing::info!(%call, "an operator ends the call");
+        self.transition(|state, now, fx| state.end_by_operator(call, now, fx));
+    }
+
     pub(crate) fn candidate(
         &self,
         device: DeviceId,

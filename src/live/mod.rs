@@ -224,6 +224,11 @@ impl Live {
         self.lock().sessions()
     }
 
+    /// Whether the session has a joined socket, or a call that waits for one.
+    pub(crate) fn has_session(&self, session: SessionId) -> bool {
+        self.lock().has_session(session)
+    }
+
     /// The devices that are joined.
     pub(crate) fn devices(&self) -> Vec<DeviceId> {
         self.lock().devices()

@@ -1,4 +1,4 @@
-//! Table `calls`, as its parties read it. What writes it is the journal.
+//! Table `calls`, as its parties and operators read it. What writes it is the journal.
 
 use super::{InTime, Pool};
 use crate::domain::ids::{CallId, UserId};
@@ -120,6 +120,97 @@ pub(crate) async fn find(pool: &Pool, user: UserId, call: CallId) -> Result<Opti
     .in_time()
     .await?;
     Ok(row.map(HistoryRow::from))
+}
+
+/// Which calls an operator wants to see.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Search {
+    pub(crate) only_live: bool,
+    pub(crate) status: Option<String>,
+    pub(crate) user: Option<UserId>,
+    pub(crate) since: Option<DateTime<Utc>>,
+}
+
+/// Anybody's calls, newest first.
+pub(crate) async fn search(pool: &Pool, search: &Search, limit: i64) -> Result<Vec<HistoryRow>> {
+    // The plan is made for these values, and what is not asked for is not in it: each search has its index.
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select c.id as "id!", caller_id, caller.username as "caller?", callee_id, callee.username as "callee?",
+                  call_type as "call_type!", status as "status!", end_reason,
+                  started_at as "started_at!", answered_at, ended_at
+           from calls c
+           left join users caller on caller.id = c.caller_id
+           left join users callee on callee.id = c.callee_id
+           where (not $1 or c.ended_at is null)
+             and ($2::text is null or c.status = $2)
+             and ($3::uuid is null or c.caller_id = $3 or c.callee_id = $3)
+             and ($4::timestamptz is null or c.started_at >= $4)
+           order by c.started_at desc, c.id desc limit $5"#,
+        search.only_live,
+        search.status.as_deref(),
+        search.user.map(Uuid::from),
+        search.since,
+        limit
+    )
+    .fetch_all(pool)
+    .in_time()
+    .await?;
+    Ok(rows.into_iter().map(HistoryRow::from).collect())
+}
+
+/// How a call stands in the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) status: String,
+    pub(crate) end_reason: Option<String>,
+    pub(crate) ended_at: Option<DateTime<Utc>>,
+    /// Whether the server that wrote the row runs.
+    pub(crate) server_runs: bool,
+}
+
+pub(crate) async fn standing(pool: &Pool, call: CallId) -> Result<Option<Standing>> {
+    let standing = sqlx::query_as!(
+        Standing,
+        r#"select status as "status!", end_reason, ended_at,
+                  exists (
+                      select from pg_stat_activity a
+                      where a.datname = current_database()
+                        and a.application_name = 'video-call-server journal ' || calls.node_id
+                  ) as "server_runs!"
+           from calls where id = $1"#,
+        Uuid::from(call)
+    )
+    .fetch_optional(pool)
+    .in_time()
+    .await?;
+    Ok(standing)
+}
+
+/// Asks whichever server has the call to end it. Asking again is fine.
+pub(crate) async fn request_end(pool: &Pool, call: CallId, now: DateTime<Utc>) -> Result<()> {
+    // Later than an earlier request, whatever the clocks say: a notice goes out only with a change.
+    sqlx::query!(
+        "update calls set end_requested_at = greatest($2, end_requested_at + interval '1 microsecond')
+         where id = $1 and ended_at is null",
+        Uuid::from(call),
+        now
+    )
+    .execute(pool)
+    .in_time()
+    .await?;
+    Ok(())
+}
+
+/// Those of the calls that an operator wants ended.
+pub(crate) async fn whose_end_is_requested(pool: &Pool, calls: &[CallId]) -> Result<Vec<CallId>> {
+    let ids: Vec<_> = calls.iter().map(|id| Uuid::from(*id)).collect();
+    let asked =
+        sqlx::query_scalar!("select id from calls where id = any($1) and end_requested_at is not null", &ids)
+            .fetch_all(pool)
+            .in_time()
+            .await?;
+    Ok(asked.into_iter().map(CallId::from).collect())
 }
 
 impl From<Row> for HistoryRow {

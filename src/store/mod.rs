@@ -2,6 +2,7 @@
 
 pub(crate) mod calls;
 pub(crate) mod journal;
+pub(crate) mod notices;
 pub(crate) mod pool;
 pub(crate) mod private;
 pub(crate) mod sessions;

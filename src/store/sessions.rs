@@ -7,10 +7,7 @@ use crate::domain::username::Username;
 use crate::error::{Error, Result};
 use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret;
-use sqlx::postgres::{PgListener, PgPoolOptions};
 use std::net::IpAddr;
-use std::time::Duration;
-use tokio::time::timeout;
 use uuid::Uuid;
 
 /// A session about to be opened.
@@ -194,44 +191,73 @@ pub(crate) async fn delete_expired(pool: &Pool, date: DateTime<Utc>, limit: i64)
     Ok(done.rows_affected())
 }
 
-/// How often a connection on which nothing was heard is asked whether it still lives: one whose far end vanished is silent too.
-const SILENCE: Duration = Duration::from_secs(5);
-/// How long its answer may take, and a new connection.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// A session with what an operator's list shows.
+#[derive(Debug, Clone)]
+pub(crate) struct Listed {
+    pub(crate) id: Uuid,
+    pub(crate) username: String,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) last_used_at: DateTime<Utc>,
+    pub(crate) expires_at: DateTime<Utc>,
+    pub(crate) revoked_at: Option<DateTime<Utc>>,
+    pub(crate) user_agent: Option<String>,
+    pub(crate) ip: Option<String>,
+}
 
-/// Hears of every session that ends, whoever ended it.
-pub(crate) struct EndedSessions(PgListener);
+/// The sessions of one user or of all, those used last first; `live_at`: only those that are good at that time.
+pub(crate) async fn list_for_admin(
+    pool: &Pool,
+    user: Option<UserId>,
+    live_at: Option<DateTime<Utc>>,
+    limit: i64,
+) -> Result<Vec<Listed>> {
+    let listed = sqlx::query_as!(
+        Listed,
+        r#"select s.id, u.username, s.created_at, s.last_used_at, s.expires_at, s.revoked_at, s.user_agent,
+                  host(s.ip) as ip
+           from sessions s join users u on u.id = s.user_id
+           where ($1::uuid is null or s.user_id = $1)
+             and ($2::timestamptz is null or (s.revoked_at is null and s.expires_at > $2))
+           order by s.last_used_at desc, s.id desc limit $3"#,
+        user.map(Uuid::from),
+        live_at,
+        limit
+    )
+    .fetch_all(pool)
+    .in_time()
+    .await?;
+    Ok(listed)
+}
 
-impl EndedSessions {
-    /// Listens at the pool's database, on a connection of its own: one that dies without a word is missing to nobody.
-    pub(crate) async fn listen(pool: &Pool) -> Result<Self> {
-        let options = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
-        let own = options.acquire_timeout(PATIENCE).connect_lazy_with((*pool.connect_options()).clone());
-        let mut listener = PgListener::connect_with(&own).await?;
-        // A loss is told at once, not after a reconnection: whoever listens anew also looks for what was missed.
-        listener.eager_reconnect(false);
-        listener.listen("session_ended").in_time().await?;
-        Ok(Self(listener))
-    }
+/// What became of a session that an operator revokes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Revocation {
+    pub(crate) username: String,
+    /// It had ended before, then.
+    pub(crate) was_over_since: Option<DateTime<Utc>>,
+}
 
-    /// The next one. An error: the connection is lost, and with it whatever is said until somebody listens anew.
-    pub(crate) async fn next(&mut self) -> Result<SessionId> {
-        loop {
-            let Ok(heard) = timeout(SILENCE, self.0.try_recv()).await else {
-                self.still_answers().await?;
-                continue;
-            };
-            let Some(notice) = heard? else { return Err(Error::unavailable()) };
-            // Anybody who may connect can notify; what is no id says nothing.
-            if let Ok(id) = uuid::Uuid::parse_str(notice.payload()) {
-                return Ok(id.into());
-            }
-        }
-    }
-
-    async fn still_answers(&mut self) -> Result<()> {
-        let asked = sqlx::query_scalar!(r#"select true as "alive!""#).fetch_one(&mut self.0);
-        timeout(PATIENCE, asked).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
-        Ok(())
-    }
+/// Revokes a session that is live, and tells how it stood; `None`: there is none by that id.
+pub(crate) async fn revoke_for_admin(
+    pool: &Pool,
+    session: SessionId,
+    now: DateTime<Utc>,
+) -> Result<Option<Revocation>> {
+    // One that has expired is revoked, too: a socket may outlive it, for as long as its access token is good.
+    let found = sqlx::query_as!(
+        Revocation,
+        r#"with seen as (
+               select s.id, u.username, s.revoked_at from sessions s join users u on u.id = s.user_id
+               where s.id = $1 for update of s
+           ), revoked as (
+               update sessions s set revoked_at = $2 from seen where s.id = seen.id and seen.revoked_at is null
+           )
+           select username as "username!", revoked_at as was_over_since from seen"#,
+        Uuid::from(session),
+        now
+    )
+    .fetch_optional(pool)
+    .in_time()
+    .await?;
+    Ok(found)
 }

@@ -198,6 +198,61 @@ pub(crate) async fn set_disabled(
     name.map(|name| Username::parse(&name).map_err(Error::internal)).transpose()
 }
 
+/// Gives the account another name, and revokes its sessions: their tokens carry the old one. Answers with those revoked;
+/// [`Error::UsernameTaken`] if somebody else has it.
+pub(crate) async fn rename(
+    pool: &Pool,
+    id: UserId,
+    username: &Username,
+    now: DateTime<Utc>,
+) -> Result<Vec<SessionId>> {
+    let ended = sqlx::query_scalar!(
+        "with renamed as (update users set username = $2 where id = $1 returning id)
+         update sessions s set revoked_at = $3 from renamed
+         where s.user_id = renamed.id and s.revoked_at is null
+         returning s.id",
+        Uuid::from(id),
+        username.as_str(),
+        now
+    )
+    .fetch_all(pool)
+    .in_time()
+    .await?;
+    Ok(ended.into_iter().map(SessionId::from).collect())
+}
+
+/// What else there is of a user.
+#[derive(Debug, Clone)]
+pub(crate) struct Summary {
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) disabled_at: Option<DateTime<Utc>>,
+    /// Not revoked, and not expired.
+    pub(crate) live_sessions: i64,
+    /// On record, as caller or callee.
+    pub(crate) calls: i64,
+    pub(crate) live_call: Option<Uuid>,
+}
+
+pub(crate) async fn summary(pool: &Pool, id: UserId, now: DateTime<Utc>) -> Result<Option<Summary>> {
+    let summary = sqlx::query_as!(
+        Summary,
+        r#"select created_at, disabled_at,
+                  (select count(*) from sessions s
+                   where s.user_id = u.id and s.revoked_at is null and s.expires_at > $2) as "live_sessions!",
+                  (select count(*) from calls c where c.caller_id = u.id)
+                      + (select count(*) from calls c where c.callee_id = u.id) as "calls!",
+                  (select c.id from calls c where c.ended_at is null and u.id in (c.caller_id, c.callee_id)
+                   order by c.started_at desc limit 1) as live_call
+           from users u where u.id = $1"#,
+        Uuid::from(id),
+        now
+    )
+    .fetch_optional(pool)
+    .in_time()
+    .await?;
+    Ok(summary)
+}
+
 fn user(id: uuid::Uuid, username: &str, last_seen_at: Option<DateTime<Utc>>) -> Result<User> {
     // The table's own check holds every name to this form.
     let username = Username::parse(username).map_err(Error::internal)?;

@@ -12,6 +12,7 @@
 )]
 
 mod abuse;
+mod administration;
 mod app;
 mod constraints;
 mod database;

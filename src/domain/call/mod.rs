@@ -109,6 +109,8 @@ pub(crate) enum Event {
     Revoked {
         session: SessionId,
     },
+    /// Neither party, but whoever runs the server, ends it.
+    EndedByOperator,
     /// A deadline may have passed.
     Tick,
     /// The server is going down.

@@ -300,6 +300,23 @@ fn a_shutdown_ends_an_answered_call_as_completed_and_a_ringing_one_as_failed() {
 }
 
 #[test]
+fn an_operator_ends_a_call_in_any_state_and_both_sides_hear_a_reason_they_know() {
+    for (state, told) in [
+        ("dialling", "caller: ended Cancelled; row cancelled/cancelled"),
+        (
+            "ringing",
+            "caller: ended Cancelled; callee: ended Cancelled; callee's phone: ended Cancelled; row cancelled/cancelled",
+        ),
+        ("active", "caller: ended Hangup; callee: ended Hangup; row completed/hangup"),
+        ("caller away", "callee: ended Hangup; row completed/hangup"),
+    ] {
+        let mut fixture = Fixture::in_state(state);
+        let result = fixture.apply(Event::EndedByOperator);
+        assert_eq!(fixture.told(&result), told, "{state}");
+    }
+}
+
+#[test]
 fn the_times_of_a_row_stay_in_order_when_the_wall_clock_is_set_back() {
     let mut fixture = Fixture::ringing();
     let set_back = |seconds| Moment { wall: DateTime::UNIX_EPOCH - Duration::from_hours(1), ..at(seconds) };

@@ -36,6 +36,7 @@ impl Call {
             Event::Dropped { by } => Ok(self.dropped(by, now)),
             Event::Left { by } => Ok(self.left(by, now)),
             Event::Revoked { session } => Ok(self.revoked(session, now)),
+            Event::EndedByOperator => Ok(self.ended_by_operator(now)),
             Event::Tick => Ok(self.tick(now)),
             Event::ShutDown => Ok(self.end(EndReason::ServerShutdown, EndNotice::ServerShutdown, None, now)),
         }
@@ -178,6 +179,16 @@ impl Call {
             (State::Active { .. }, Role::Caller | Role::Callee) => {
                 Ok(self.end(EndReason::Hangup, EndNotice::Hangup, Some(by.device), now))
             }
+        }
+    }
+
+    /// To both sides it looks as if the other one had hung up or, while it rings, the caller had given up.
+    fn ended_by_operator(&self, now: Moment) -> Outcome {
+        match self.state {
+            State::Dialling(_) | State::Ringing { .. } => {
+                self.end(EndReason::Cancelled, EndNotice::Cancelled, None, now)
+            }
+            State::Active { .. } => self.end(EndReason::Hangup, EndNotice::Hangup, None, now),
         }
     }
 

@@ -179,6 +179,12 @@ impl Switchboard {
         }
     }
 
+    /// An operator ends the call. One that just ended is what was wanted.
+    pub(crate) fn end_by_operator(&mut self, call: CallId, now: Moment, fx: &mut Effects) {
+        // Never refused.
+        let _ = self.apply(call, Event::EndedByOperator, now, fx);
+    }
+
     /// A candidate for `to`, the other party of `call`, or of whatever call the two have.
     pub(crate) fn candidate(
         &mut self,

@@ -171,6 +171,15 @@ impl Switchboard {
         self.sessions.keys().copied().collect()
     }
 
+    /// Whether [`Switchboard::sessions`] has it.
+    pub(crate) fn has_session(&self, session: SessionId) -> bool {
+        self.sessions.contains_key(&session)
+    }
+
+    pub(crate) fn has_call(&self, call: CallId) -> bool {
+        self.calls.contains_key(&call)
+    }
+
     /// The joined devices.
     pub(crate) fn devices(&self) -> Vec<DeviceId> {
         self.devices.keys().copied().collect()

@@ -26,6 +26,7 @@ enum Step {
     Accept { user: usize, device: usize, call: usize },
     Reject { user: usize, device: usize, call: usize },
     End { user: usize, device: usize, call: usize },
+    Operator { call: usize },
     Candidate { user: usize, device: usize, to: usize, call: Option<usize> },
     Renegotiate { user: usize, device: usize, call: usize },
     Media { user: usize, device: usize, call: usize },
@@ -47,6 +48,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => who().prop_map(|(user, device, call)| Step::Accept { user, device, call }),
         1 => who().prop_map(|(user, device, call)| Step::Reject { user, device, call }),
         2 => who().prop_map(|(user, device, call)| Step::End { user, device, call }),
+        1 => call.clone().prop_map(|call| Step::Operator { call }),
         4 => (who(), 0..USERS, any::<bool>()).prop_map(|((user, device, call), to, named)| Step::Candidate {
             user, device, to, call: named.then_some(call) }),
         2 => who().prop_map(|(user, device, call)| Step::Renegotiate { user, device, call }),
@@ -119,6 +121,7 @@ impl World {
                 let expires = self.now.mono + TOKEN;
                 let _ = self.board.renew_token(self.devices[user][device], expires, self.now, &mut fx);
             }
+            Step::Operator { call } => self.board.end_by_operator(self.call(call), self.now, &mut fx),
             Step::Pass { millis, wall_jump } => {
                 self.now.mono += Duration::from_millis(millis);
                 let jump = TimeDelta::seconds(wall_jump);
@@ -203,6 +206,7 @@ impl World {
             Step::Join { .. }
             | Step::Leave { .. }
             | Step::Dial { .. }
+            | Step::Operator { .. }
             | Step::Revoke { .. }
             | Step::Renew { .. }
             | Step::Pass { .. } => Ok(()),
