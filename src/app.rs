@@ -13,6 +13,7 @@ use crate::http::health::Probe;
 use crate::http::limits::Limit;
 use crate::live::Live;
 use crate::notices;
+use crate::retention;
 use crate::store::Pool;
 use crate::telemetry::metrics::{Metrics, Refusals};
 use std::sync::Arc;
@@ -144,7 +145,19 @@ impl App {
         loop {
             self.clock.sleep(Duration::from_hours(1)).await;
             report(self.sessions.clean_up().await, "old sessions could not be deleted");
+            report(self.forget_old_calls().await, "old calls could not be forgotten");
         }
+    }
+
+    /// One server is enough for it: the one that owns the history.
+    async fn forget_old_calls(&self) -> Result<()> {
+        if let Some(keep) = self.config.history_retention
+            && self.live.owns_history()
+        {
+            let rule = retention::Rule { keep, action: self.config.history_retention_action };
+            retention::forget(&self.pool, rule, self.clock.now().wall).await?;
+        }
+        Ok(())
     }
 }
 

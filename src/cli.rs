@@ -2,6 +2,8 @@
 
 use crate::commands::Format;
 use crate::commands::call::CallCommand;
+use crate::commands::db::DbCommand;
+use crate::commands::migrate::Migration;
 use crate::commands::session::SessionCommand;
 use crate::commands::user::UserCommand;
 use clap::error::ErrorKind;
@@ -29,7 +31,7 @@ pub(crate) enum Command {
     /// Serve (what happens without a command)
     Serve,
     /// Bring the schema of the database up to date, and stop
-    Migrate,
+    Migrate(Migration),
     /// See what the settings come to
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -44,6 +46,9 @@ pub(crate) enum Command {
     /// Look at login sessions and end them, also beside a running server
     #[command(subcommand)]
     Session(SessionCommand),
+    /// Back up, check and prune the database, also beside a running server
+    #[command(subcommand)]
+    Db(DbCommand),
 }
 
 /// What to see of the settings.

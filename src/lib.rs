@@ -27,6 +27,7 @@ mod http;
 mod instructions;
 mod live;
 mod notices;
+mod retention;
 pub mod server;
 pub mod service;
 mod socket;

@@ -7,12 +7,13 @@ mod health;
 mod output;
 
 use cli::{Cli, Command, ConfigCommand};
+use commands::migrate::Plan;
 use commands::{Task, user};
 use secrecy::SecretString;
 use std::io;
 use std::pin::{Pin, pin};
 use std::process::ExitCode;
-use video_call_server::admin::{self, Admin};
+use video_call_server::admin::Admin;
 use video_call_server::clock::Clock;
 use video_call_server::config::{Config, Draft, read_env_file};
 use video_call_server::database::Database;
@@ -46,10 +47,15 @@ fn start() -> Result<(), StartError> {
             telemetry::init(&config, Output::Stdout)?;
             runtime()?.block_on(serve(config))
         }
-        Some(Command::Migrate) => {
-            let config = draft.for_commands();
-            telemetry::init(&config, Output::Stderr)?;
-            runtime()?.block_on(migrate(&config))
+        Some(Command::Migrate(migration)) => {
+            let config = for_command(draft)?;
+            let plan = Plan::prepare(migration, &config)?;
+            runtime()?.block_on(with_database(&config, async |database| plan.run(database).await))
+        }
+        Some(Command::Db(command)) => {
+            let config = for_command(draft)?;
+            let work = async |database: &_| commands::db::run(command, database, &config).await;
+            runtime()?.block_on(with_database(&config, work))
         }
         Some(Command::Config(ConfigCommand::Check { format })) => {
             check::check(&draft.for_checking()?, &sources, format)
@@ -68,10 +74,15 @@ fn start() -> Result<(), StartError> {
 
 /// Does in the database what `prepare` makes ready: nothing is started or locked while somebody types.
 fn administer(draft: Draft, prepare: impl FnOnce() -> Result<Task, StartError>) -> Result<(), StartError> {
+    let config = for_command(draft)?;
+    let task = prepare()?;
+    runtime()?.block_on(with_database(&config, async |database| manage(database, task, &config).await))
+}
+
+fn for_command(draft: Draft) -> Result<Config, StartError> {
     let config = draft.for_commands();
     telemetry::init(&config, Output::Stderr)?;
-    let task = prepare()?;
-    runtime()?.block_on(manage(task, &config))
+    Ok(config)
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
@@ -104,22 +115,17 @@ async fn serve_from(
     Ok(())
 }
 
-async fn migrate(config: &Config) -> Result<(), StartError> {
+async fn with_database(
+    config: &Config,
+    work: impl AsyncFnOnce(&Database) -> Result<(), StartError>,
+) -> Result<(), StartError> {
     let database = Database::open_for_command(config).await?;
-    let outcome = admin::migrate(database.url()).await;
-    database.close().await;
-    outcome?;
-    Ok(output::say("the schema is up to date")?)
-}
-
-async fn manage(task: Task, config: &Config) -> Result<(), StartError> {
-    let database = Database::open_for_command(config).await?;
-    let outcome = manage_in(&database, task, config).await;
+    let outcome = work(&database).await;
     database.close().await;
     outcome
 }
 
-async fn manage_in(database: &Database, task: Task, config: &Config) -> Result<(), StartError> {
+async fn manage(database: &Database, task: Task, config: &Config) -> Result<(), StartError> {
     let admin = Admin::connect(database, config, Clock::machine()).await?;
     let outcome = task.run(&admin).await;
     admin.close().await;

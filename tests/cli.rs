@@ -333,6 +333,28 @@ fn a_database_that_is_not_ours_is_only_changed_by_migrate() {
 }
 
 #[test]
+fn the_private_postgres_is_backed_up_and_checked_and_lets_in_no_other_role() {
+    let place = Place::new();
+    let reader = place.run(&["migrate", "--reader-role", "reader"]);
+    assert!(
+        reader.failure().starts_with("the private PostgreSQL lets in nobody but the server itself"),
+        "{}",
+        reader.err
+    );
+    assert!(!place.data().exists(), "nothing was started for it");
+    place.add("ann");
+    let file = place.0.path().join("backup");
+    let name = file.to_str().unwrap();
+    // Without a server, and beside one.
+    assert!(place.run(&["db", "backup", name]).ok().starts_with(&format!("wrote {name} (")));
+    assert!(fs::read(&file).unwrap().starts_with(b"PGDMP"));
+    let server = Serving::start(&place);
+    assert_eq!(place.run(&["db", "check"]).ok(), "");
+    assert!(place.run(&["db", "backup", "--force", name]).ok().starts_with("wrote "));
+    server.stop();
+}
+
+#[test]
 fn a_password_is_no_argument_and_a_wrong_command_line_exits_with_2() {
     let place = Place::new();
     for words in [

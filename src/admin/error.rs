@@ -18,6 +18,12 @@ pub enum AdminError {
     /// A call that was asked to end goes on.
     #[error("{0}")]
     StillLive(String),
+    /// There is no rule by which calls become old.
+    #[error("HISTORY_RETENTION is not set: history is kept for ever")]
+    KeptForEver,
+    /// There cannot be such a role.
+    #[error("{0}")]
+    Reader(String),
     /// Another account has it, perhaps in other letter cases.
     #[error("the username is taken")]
     Taken,

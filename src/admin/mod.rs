@@ -3,13 +3,21 @@
 //! Everything is done in the database alone. A running server hears of each session that ends, and of each call that is to
 //! end, through `LISTEN`, and cuts sockets and ends calls at once.
 
+mod backup;
 mod calls;
+mod check;
 mod error;
+mod prune;
+mod reader;
 mod sessions;
 mod users;
 
+pub use backup::{Backup, back_up};
 pub use calls::{CallEnd, CallSearch, ListedCall};
+pub use check::{Offence, check};
 pub use error::AdminError;
+pub use prune::Pruned;
+pub use reader::{ReaderName, ReaderPassword, expect_room_for_readers, make_reader};
 pub use sessions::{EndedSession, ListedSession, SessionSearch};
 pub use users::{ListedUser, NewName, NewPassword, Renamed, SessionsEnded, UserDetails};
 

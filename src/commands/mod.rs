@@ -1,6 +1,9 @@
 //! What the program does beside serving: one file a family of commands.
 
 pub(crate) mod call;
+pub(crate) mod db;
+pub(crate) mod migrate;
+mod password;
 pub(crate) mod session;
 mod show;
 pub(crate) mod user;

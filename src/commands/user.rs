@@ -1,9 +1,9 @@
 //! `video-call-server user …`: reads what is needed, has it done, and says in one line what was done.
 
+use super::password;
 use super::show::{Format, ID, Listing, NAME, TIME, or_dash, text};
 use crate::output;
 use clap::{Args, Subcommand};
-use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::io::{self, BufRead, IsTerminal, Write};
@@ -12,7 +12,7 @@ use video_call_server::admin::{
 };
 use video_call_server::service::StartError;
 
-/// Far above the longest password, however it is composed.
+/// Far above any answer.
 const LINE_LIMIT: u64 = 4096;
 
 /// What to do with accounts. Names may be given without regard to case.
@@ -132,13 +132,13 @@ impl Task {
             UserCommand::Add(WithPassword { account, .. }) => {
                 // First of all: whoever mistyped the name should not have to type the password.
                 let name = NewName::parse(&account.username)?;
-                Self::Add(name, read_password()?)
+                Self::Add(name, password::read(NewPassword::parse)?)
             }
             UserCommand::List(listing) => Self::List(listing),
             UserCommand::Disable(account) => Self::Disable(account),
             UserCommand::Enable(account) => Self::Enable(account),
             UserCommand::SetPassword(WithPassword { account, .. }) => {
-                Self::SetPassword(account, read_password()?)
+                Self::SetPassword(account, password::read(NewPassword::parse)?)
             }
             UserCommand::RevokeSessions(account) => Self::RevokeSessions(account),
             UserCommand::Show(shown) => Self::Show(shown),
@@ -188,20 +188,6 @@ impl Task {
     }
 }
 
-/// Twice from whoever sits at the terminal; else one line of standard input.
-fn read_password() -> Result<NewPassword, StartError> {
-    if !io::stdin().is_terminal() {
-        return Ok(NewPassword::parse(&read_line(io::stdin().lock())?)?);
-    }
-    let ask = |prompt| rpassword::prompt_password(prompt).map(SecretString::from);
-    let typed = ask("Password: ")?;
-    let password = NewPassword::parse(&typed)?;
-    if ask("The same again: ")?.expose_secret() != typed.expose_secret() {
-        return Err("the two passwords differ".into());
-    }
-    Ok(password)
-}
-
 /// Asks whoever sits at the terminal; a script says so itself.
 fn agree_to_delete(username: &str) -> Result<(), StartError> {
     if !io::stdin().is_terminal() {
@@ -215,18 +201,6 @@ fn agrees(input: impl BufRead) -> io::Result<bool> {
     let mut line = String::new();
     input.take(LINE_LIMIT).read_line(&mut line)?;
     Ok(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
-}
-
-/// The first line without its end: every other character, a space too, is part of the password.
-fn read_line(input: impl BufRead) -> Result<SecretString, StartError> {
-    let mut line = String::new();
-    let read = input.take(LINE_LIMIT).read_line(&mut line);
-    if read.map_err(|error| format!("the password cannot be read from standard input: {error}"))? == 0 {
-        return Err("there is no password on standard input".into());
-    }
-    let end = line.trim_end_matches('\n').trim_end_matches('\r').len();
-    line.truncate(end);
-    Ok(line.into())
 }
 
 async fn list(admin: &Admin, listing: &UserListing) -> Result<(), StartError> {
@@ -287,21 +261,6 @@ fn show(user: &UserDetails, format: Format) -> Result<(), StartError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_password_is_one_line_without_its_end() {
-        for (input, password) in [
-            ("hunter22\n", "hunter22"),
-            ("hunter22", "hunter22"),
-            ("hunter22\r\nmore\n", "hunter22"),
-            (" spaces count \n", " spaces count "),
-            ("\n", ""),
-        ] {
-            assert_eq!(read_line(input.as_bytes()).unwrap().expose_secret(), password);
-        }
-        assert!(read_line(&b""[..]).is_err());
-        assert!(read_line(&b"\xff\xfe\n"[..]).is_err());
-    }
 
     #[test]
     fn only_a_yes_is_a_yes() {

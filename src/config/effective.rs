@@ -90,6 +90,8 @@ pub(super) fn value(config: &Config, name: &str) -> Option<String> {
         "DATABASE_URL" => config.database_url.as_ref().map(|url| without_password(url.expose_secret())),
         "DATA_DIR" => path(&config.data_dir),
         "JOURNAL_CAPACITY" => shown(&config.journal_capacity),
+        "HISTORY_RETENTION" => Some(format_duration(config.history_retention?).to_string()),
+        "HISTORY_RETENTION_ACTION" => Some(config.history_retention_action.as_str().into()),
         "JWT_SECRET" => {
             Some(&config.jwt_secret).filter(|secret| !secret.expose_secret().is_empty()).map(masked)
         }

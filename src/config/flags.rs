@@ -49,6 +49,12 @@ pub struct Flags {
     /// History facts that may wait for PostgreSQL before new calls are refused [default: 100000]
     #[arg(long, env, value_name = "NUMBER", help_heading = "Data")]
     pub(super) journal_capacity: Option<OsString>,
+    /// How long calls that have ended are kept, 1d to 100years [default: for ever]
+    #[arg(long, env, value_name = "DURATION", help_heading = "Data")]
+    pub(super) history_retention: Option<OsString>,
+    /// What happens to them then: `delete`, or `anonymise`, which takes the parties out of the row [default: delete]
+    #[arg(long, env, value_name = "ACTION", help_heading = "Data")]
+    pub(super) history_retention_action: Option<OsString>,
 
     /// What signs the access tokens, at least 32 bytes; other users see flags, so prefer the variable
     /// [default: in development, made once and kept in `DATA_DIR`]

@@ -13,6 +13,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
+/// As long as `100years` are in a duration's words.
+const CENTURY: Duration = Duration::from_hours(24 * 36_525);
 
 /// A configuration that is read and checked, but does not have its secret yet: only serving needs one.
 #[derive(Debug, Clone)]
@@ -42,6 +44,10 @@ impl Draft {
             config.web_root = path;
         }
         set(&mut config.journal_capacity, "JOURNAL_CAPACITY", flags.journal_capacity, parse::capacity)?;
+        let keep = |raw: &str| parse::duration(DAY, CENTURY)(raw).map(Some);
+        set(&mut config.history_retention, "HISTORY_RETENTION", flags.history_retention, keep)?;
+        let action = &mut config.history_retention_action;
+        set(action, "HISTORY_RETENTION_ACTION", flags.history_retention_action, parse::retention_action)?;
         set(&mut config.registration, "REGISTRATION", flags.registration, parse::registration)?;
         let rates = [
             (&mut config.login_rate_per_minute, "LOGIN_RATE_PER_MINUTE", flags.login_rate_per_minute),

@@ -102,6 +102,10 @@ pub struct Config {
     pub journal_capacity: usize,
     /// `METRICS_ADDR`; none: `/metrics` on the main port, for this machine alone
     pub metrics_addr: Option<SocketAddr>,
+    /// `HISTORY_RETENTION`: what becomes of calls that ended so long ago is the next one's; none: they are kept for ever
+    pub history_retention: Option<Duration>,
+    /// `HISTORY_RETENTION_ACTION`
+    pub history_retention_action: RetentionAction,
     /// `LOG_FORMAT`
     pub log_format: LogFormat,
     /// `RUST_LOG`
@@ -146,6 +150,8 @@ impl Config {
             web_root: "web/dist".into(),
             journal_capacity: 100_000,
             metrics_addr: None,
+            history_retention: None,
+            history_retention_action: RetentionAction::Delete,
             log_format,
             log_filter: "info".into(),
         }
@@ -185,6 +191,25 @@ pub enum Registration {
     Closed,
     /// A login with an unknown name makes the account, as on the demo server.
     OnLogin,
+}
+
+/// `HISTORY_RETENTION_ACTION`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetentionAction {
+    /// The row goes.
+    Delete,
+    /// The row stays, without its parties.
+    Anonymise,
+}
+
+impl RetentionAction {
+    /// As it is set.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Delete => "delete",
+            Self::Anonymise => "anonymise",
+        }
+    }
 }
 
 /// `LOG_FORMAT`

@@ -1,6 +1,6 @@
 //! From text to values. An `Err` says what is wrong without the variable's name, which the caller adds.
 
-use super::{AppEnv, LogFormat, Registration};
+use super::{AppEnv, LogFormat, Registration, RetentionAction};
 use axum::http::Uri;
 use ipnet::IpNet;
 use secrecy::SecretString;
@@ -56,6 +56,14 @@ pub(super) fn log_format(raw: &str) -> Parsed<LogFormat> {
         "pretty" => Ok(LogFormat::Pretty),
         "json" => Ok(LogFormat::Json),
         _ => Err(not(raw, "pretty or json")),
+    }
+}
+
+pub(super) fn retention_action(raw: &str) -> Parsed<RetentionAction> {
+    match raw {
+        "delete" => Ok(RetentionAction::Delete),
+        "anonymise" => Ok(RetentionAction::Anonymise),
+        _ => Err(not(raw, "delete or anonymise")),
     }
 }
 

@@ -307,6 +307,7 @@ fn the_example_loads_and_shows_the_defaults() {
         "TLS_CERT",
         "TLS_KEY",
         "DATABASE_URL",
+        "HISTORY_RETENTION",
         "TRUSTED_PROXIES",
         "ICE_STUN_URLS",
         "ICE_TURN_URLS",

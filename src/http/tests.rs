@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clock::Clock;
-use crate::config::{AppEnv, Config, LogFormat, Registration, TlsFiles};
+use crate::config::{Config, Registration, TlsFiles};
 use crate::domain::ids::{SessionId, UserId};
 use crate::domain::username::Username;
 use crate::live::Live;
@@ -15,47 +15,20 @@ use axum::routing::get;
 use http_body_util::BodyExt;
 use serde_json::Value;
 use std::net::SocketAddr;
-use std::time::Duration;
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
 const HOME: &str = "http://localhost:5173";
 
 fn config() -> Config {
-    let second = Duration::from_secs(1);
     Config {
-        env: AppEnv::Development,
-        host: [127, 0, 0, 1].into(),
-        port: 0,
-        tls: None,
-        database_url: None,
-        data_dir: "data".into(),
         web_root: "web/no-such-build".into(),
-        jwt_secret: "a secret of at least thirty-two bytes".into(),
-        jwt_previous_secrets: Vec::new(),
-        access_token_ttl: 3600 * second,
-        refresh_token_ttl: 86_400 * second,
-        registration: Registration::Open,
         cors_origins: vec![HOME.into(), "https://calls.example".into()],
         trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
         login_rate_per_minute: 0,
         api_rate_per_minute: 0,
-        event_rate_per_second: 30,
-        call_rate_per_minute: 30,
-        ring_timeout: 60 * second,
-        reconnect_grace: 15 * second,
-        join_timeout: 10 * second,
-        shutdown_timeout: 20 * second,
-        ping_interval: 10 * second,
-        ping_timeout: 10 * second,
-        ice_stun_urls: Vec::new(),
-        ice_turn_urls: Vec::new(),
-        turn_secret: None,
-        turn_ttl: 3600 * second,
         journal_capacity: 100,
-        metrics_addr: None,
-        log_format: LogFormat::Pretty,
-        log_filter: "info".into(),
+        ..Config::for_tests()
     }
 }
 

@@ -265,6 +265,11 @@ impl Live {
         self.clock.now()
     }
 
+    /// Whether this server is the one that owns the history of its database.
+    pub(crate) fn owns_history(&self) -> bool {
+        self.journal.owns_history()
+    }
+
     /// How far what is on record lags behind what happened.
     pub(crate) fn history_lag(&self) -> Lag {
         self.journal.lag(self.clock.now())

@@ -213,6 +213,42 @@ pub(crate) async fn whose_end_is_requested(pool: &Pool, calls: &[CallId]) -> Res
     Ok(asked.into_iter().map(CallId::from).collect())
 }
 
+/// Deletes at most `limit` calls that ended before `horizon`, the oldest first; answers how many. What is locked is left out.
+pub(crate) async fn delete_old(pool: &Pool, horizon: DateTime<Utc>, limit: i64) -> Result<u64> {
+    // What ended before also started before: by that there is an index.
+    let done = sqlx::query!(
+        "with old as materialized (
+             select id from calls where started_at < $1 and ended_at < $1
+             order by started_at limit $2 for update skip locked
+         )
+         delete from calls using old where calls.id = old.id",
+        horizon,
+        limit
+    )
+    .execute(pool)
+    .in_time()
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Takes the parties out of at most `limit` calls that ended before `horizon`, likewise.
+pub(crate) async fn anonymise_old(pool: &Pool, horizon: DateTime<Utc>, limit: i64) -> Result<u64> {
+    let done = sqlx::query!(
+        "with old as materialized (
+             select id from calls
+             where ended_at < $1 and ended_at is not null and (caller_id is not null or callee_id is not null)
+             order by ended_at limit $2 for update skip locked
+         )
+         update calls set caller_id = null, callee_id = null from old where calls.id = old.id",
+        horizon,
+        limit
+    )
+    .execute(pool)
+    .in_time()
+    .await?;
+    Ok(done.rows_affected())
+}
+
 impl From<Row> for HistoryRow {
     fn from(row: Row) -> Self {
         Self {

@@ -1,10 +1,14 @@
 //! Postgres: free functions, one file a table. Only this room knows sqlx.
 
+pub(crate) mod backup;
 pub(crate) mod calls;
+pub(crate) mod check;
 pub(crate) mod journal;
 pub(crate) mod notices;
 pub(crate) mod pool;
 pub(crate) mod private;
+pub(crate) mod reader;
+pub(crate) mod scram;
 pub(crate) mod sessions;
 pub(crate) mod users;
 

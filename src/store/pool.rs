@@ -10,7 +10,7 @@ use std::time::Duration;
 
 pub(crate) use sqlx::PgPool as Pool;
 
-static MIGRATOR: Migrator = sqlx::migrate!();
+pub(super) static MIGRATOR: Migrator = sqlx::migrate!();
 /// How long a start waits for a database that takes connections and does not answer.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
 
@@ -21,6 +21,8 @@ pub(crate) enum StartError {
     Address(#[source] sqlx::Error),
     #[error("cannot connect to PostgreSQL: {0}")]
     Connect(#[source] sqlx::Error),
+    #[error("the database does not answer as it should: {0}")]
+    Query(#[source] sqlx::Error),
     #[error("cannot bring the database's schema up to date: {0}")]
     Migrate(#[source] MigrateError),
     /// It may have what this program does not understand, so it is not touched.
@@ -90,11 +92,20 @@ async fn still_answers(connection: &mut PgConnection) -> sqlx::Result<bool> {
 
 /// Applies what is missing, over a connection of its own: a migration may take longer than a statement is allowed.
 pub(crate) async fn migrate(url: &SecretString) -> Result<(), StartError> {
-    let connected = tokio::time::timeout(CONNECT_TIME, address(url)?.connect()).await;
-    let no_answer = || sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "it does not answer"));
-    let mut connection = connected.unwrap_or_else(|_| Err(no_answer())).map_err(StartError::Connect)?;
+    let mut connection = connect_alone(url, &[]).await?;
     MIGRATOR.run(&mut connection).await?;
     connection.close().await.map_err(StartError::Connect)
+}
+
+/// One connection, with settings of its own, for what takes longer than a statement of the server may.
+pub(super) async fn connect_alone(
+    url: &SecretString,
+    settings: &[(&str, &str)],
+) -> Result<PgConnection, StartError> {
+    let options = address(url)?.options(settings.iter().copied());
+    let connected = tokio::time::timeout(CONNECT_TIME, options.connect()).await;
+    let no_answer = || sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "it does not answer"));
+    connected.unwrap_or_else(|_| Err(no_answer())).map_err(StartError::Connect)
 }
 
 /// Asks the database for its migrations. Bounded only by the pool's own timeouts.

@@ -157,6 +157,24 @@ impl TestDatabase {
         rows.iter().map(|row| serde_json::from_str(row).unwrap()).collect()
     }
 
+    /// Runs a statement in a transaction that stays open, with its locks, until it is given to [`TestDatabase::unlock`].
+    pub(crate) async fn lock(&self, sql: &str) -> PgConnection {
+        let mut connection = PgConnection::connect(&self.url).await.unwrap();
+        run(&mut connection, &format!("begin; {sql}")).await;
+        connection
+    }
+
+    pub(crate) async fn unlock(mut locked: PgConnection) {
+        run(&mut locked, "rollback").await;
+    }
+
+    /// How PostgreSQL would carry out a query.
+    pub(crate) async fn plan(&self, sql: &str) -> String {
+        let lines: Vec<String> =
+            sqlx::query_scalar(AssertSqlSafe(format!("explain {sql}"))).fetch_all(&self.pool).await.unwrap();
+        lines.join("\n")
+    }
+
     pub(crate) async fn execute(&self, sql: &str) {
         self.try_execute(sql).await.expect(sql);
     }

@@ -1,4 +1,4 @@
-//! `invariants.sql`, and that each of its queries can fail.
+//! `src/store/invariants.sql`, and that each of its queries can fail.
 
 use serde_json::Value;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use test_kit::{Cluster, PATIENCE};
 use tokio::time::timeout;
 use video_call_server::admin;
 
-const FILE: &str = include_str!("invariants.sql");
+const FILE: &str = include_str!("../../src/store/invariants.sql");
 
 /// The queries of the file.
 fn queries() -> impl Iterator<Item = &'static str> {

@@ -20,6 +20,7 @@ use crate::domain::ids::{CallId, IdMap, IdSet, UserId};
 use crate::domain::time::Moment;
 use chrono::{DateTime, Utc};
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -45,6 +46,8 @@ struct Shared {
     backlog: Mutex<Backlog>,
     work: Notify,
     progress: watch::Sender<Progress>,
+    /// Whether this process owns the history of the database, as far as it knows.
+    owned: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -102,6 +105,7 @@ impl Journal {
             backlog: Mutex::default(),
             work: Notify::new(),
             progress: watch::Sender::default(),
+            owned: AtomicBool::new(false),
         }))
     }
 
@@ -117,6 +121,11 @@ impl Journal {
     /// Whether a new call may begin. What happens to calls that live is always taken in: they are fewer than the users.
     pub(crate) fn has_room(&self) -> bool {
         self.depth() < self.0.capacity
+    }
+
+    /// Whether this process is the one that owns the history of its database.
+    pub(crate) fn owns_history(&self) -> bool {
+        self.0.owned.load(Ordering::Relaxed)
     }
 
     /// Rows that are not committed yet.

@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 use std::str::FromStr;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -58,7 +59,8 @@ impl Writer {
         let (owns, has_owned) = (false, false);
         let mut writer = Self { journal, url, node, metrics, connection: None, owns, has_owned };
         let mut connection = writer.connect().await?;
-        writer.owns = limited(lock_ownership(&mut connection, OWNERSHIP_WAIT)).await?;
+        let owns = limited(lock_ownership(&mut connection, OWNERSHIP_WAIT)).await?;
+        writer.set_owns(owns);
         if writer.owns {
             writer.own_history(&mut connection).await?;
         } else {
@@ -114,7 +116,8 @@ impl Writer {
     /// Now and then, when there is nothing to write: a lock is held only as long as its connection.
     async fn tend_ownership(&mut self) {
         if let Err(error) = self.keep_or_get_ownership().await {
-            (self.connection, self.owns) = (None, false);
+            self.connection = None;
+            self.set_owns(false);
             tracing::debug!(%error, "the history is not owned");
         }
     }
@@ -134,8 +137,14 @@ impl Writer {
         if let Some(connection) = self.connection.take() {
             return Ok(connection);
         }
-        self.owns = false;
+        self.set_owns(false);
         self.connect().await
+    }
+
+    /// Others ask the journal.
+    fn set_owns(&mut self, owns: bool) {
+        self.owns = owns;
+        self.journal.0.owned.store(owns, Ordering::Relaxed);
     }
 
     /// Tries until the batch is written.
@@ -222,7 +231,7 @@ impl Writer {
             if !self.has_owned {
                 self.own_history(connection).await?;
             }
-            self.owns = true;
+            self.set_owns(true);
         }
         Ok(())
     }

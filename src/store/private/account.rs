@@ -25,10 +25,15 @@ pub(super) struct Account {
 }
 
 impl Account {
+    /// Whoever we are.
+    pub(super) fn ourselves() -> Self {
+        Self { name: "this user".to_owned(), ids: None }
+    }
+
     /// For a data folder that is yet to be made.
     pub(super) fn for_new_cluster() -> Result<Self, PrivateError> {
         if !we_are_root() {
-            return Ok(Self { name: "this user".to_owned(), ids: None });
+            return Ok(Self::ourselves());
         }
         let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
         ORDINARY_USERS

@@ -54,12 +54,17 @@ impl Binaries {
     /// What is in `dir`, if `account` can run it and it is new enough.
     pub(super) async fn in_folder(dir: &Path, account: &Account) -> Option<Self> {
         let dir = home_of(dir)?;
-        let mut ask = account.task(dir.join("postgres"));
-        ask.arg("-V").stderr(Stdio::null());
-        let answer = tokio::time::timeout(VERSION_WITHIN, ask.output()).await.ok()?.ok()?;
-        let major = parse_major(&String::from_utf8_lossy(&answer.stdout))?;
-        (answer.status.success() && major >= OLDEST).then_some(Self { dir, major })
+        let major = version_of(&dir.join("postgres"), account).await?;
+        (major >= OLDEST).then_some(Self { dir, major })
     }
+}
+
+/// The major version that a program of PostgreSQL's says it is of, if `account` can run it.
+pub(super) async fn version_of(program: &Path, account: &Account) -> Option<u32> {
+    let mut ask = account.task(program);
+    ask.arg("-V").stderr(Stdio::null());
+    let answer = tokio::time::timeout(VERSION_WITHIN, ask.output()).await.ok()?.ok()?;
+    parse_major(&String::from_utf8_lossy(&answer.stdout)).filter(|_| answer.status.success())
 }
 
 /// The folders of distributions and installers that exist here.

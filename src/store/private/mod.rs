@@ -19,6 +19,7 @@
 
 mod account;
 mod binaries;
+mod clients;
 mod cluster;
 mod credentials;
 mod database;
@@ -29,6 +30,7 @@ mod postmaster;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use clients::find_client;
 pub(crate) use error::PrivateError;
 
 use binaries::Binaries;

@@ -22,8 +22,9 @@ async fn a_session_is_revoked_and_a_call_ended_by_the_commands_of_the_page() {
     assert_eq!(block.lines().count(), 2, "{block}");
 
     let program = std::path::Path::new(super::PROGRAM).parent().unwrap().display();
-    let mut shell = desk.prepare(Command::new("sh"));
-    shell.args(["-euc", block]).env("PATH", format!("{program}:{}", std::env::var("PATH").unwrap()));
+    let mut shell = Command::new("sh");
+    let path = format!("{program}:{}", std::env::var("PATH").unwrap());
+    let shell = desk.prepare(&mut shell).args(["-euc", block]).env("PATH", path);
     finish(shell.env("SESSION", session).env("CALL", call), "").await.ok();
     assert_eq!(carol.expect("call_ended").await["reason"], "hangup");
     assert_eq!(phone.ended().await, End::Disconnect);

@@ -1,13 +1,17 @@
 //! The commands of an operator, as the real program, beside a running server and on its database.
 
 mod calls;
+mod db;
 mod docs;
+mod reader;
+mod retention;
 mod sessions;
 mod users;
 
 use crate::app::TestApp;
 use crate::database::TestDatabase;
 use serde_json::Value;
+use std::path::PathBuf;
 use std::process::Stdio;
 use tempfile::TempDir;
 use test_kit::PATIENCE;
@@ -20,7 +24,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_video-call-server");
 /// Where an operator sits: a folder, and the environment that the server has too.
 pub(super) struct Desk {
     folder: TempDir,
-    database: String,
+    pub(super) database: String,
 }
 
 /// What a command that ended left.
@@ -40,18 +44,28 @@ impl Desk {
         Self::at(&app.database)
     }
 
-    fn prepare(&self, mut command: Command) -> Command {
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The names of what lies there.
+    pub(super) fn files(&self) -> Vec<String> {
+        let files = std::fs::read_dir(self.folder.path()).unwrap();
+        files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    /// Lets a command run here, with nothing but the server's environment.
+    pub(super) fn prepare<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command.current_dir(&self.folder).env_clear().env("PATH", std::env::var_os("PATH").unwrap());
         command.env("DATABASE_URL", &self.database);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        command
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true)
     }
 
     /// The program with these words on its command line, yet to be started.
     pub(super) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
-        command.args(words);
-        self.prepare(command)
+        self.prepare(command.args(words));
+        command
     }
 
     /// Runs a command to its end, with `input` on its standard input.

@@ -2,7 +2,8 @@
 -- that is wrong; all of them are empty, save for the ten seconds that a server may take to find its way back to a
 -- PostgreSQL that was away.
 --
---   psql "$DATABASE_URL" -XAtf tests/faults/invariants.sql          says nothing when all hold
+--   video-call-server db check                                    runs these, and says what is wrong; or, without it,
+--   psql "$DATABASE_URL" -XAtf src/store/invariants.sql            says nothing when all hold
 --   PGOPTIONS='-c video_call.ring_timeout=90s' psql …               where RING_TIMEOUT is not 60s
 
 -- Nothing rings longer than RING_TIMEOUT and five seconds.
