@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { chmodSync, copyFileSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, normalize } from 'node:path';
 import { test } from 'node:test';
 import dockerignore from '@balena/dockerignore';
 import { DockerfileParser } from 'dockerfile-ast';
@@ -72,6 +72,25 @@ test('what is copied is there and in the context, and every stage that is named 
       }
     }
   }
+});
+
+/** What the code of the server, without its tests, takes in at compile time, wherever in the repository it lies. */
+function included(tracked) {
+  const sources = tracked.filter((file) => /^(?:src\/.*|build)\.rs$/.test(file) && !/(?:^|\/)tests(?:_\w+)?(?:\.rs|\/)/.test(file));
+  return sources.flatMap((file) => {
+    const [code] = read(file).split(/^#\[cfg\(test\)\]\s*mod \w+ \{/m);
+    return [...code.matchAll(/\binclude(?:_str|_bytes)?!\(\s*([^)]*?)\s*\)/g)].map(([whole, path]) => {
+      assert.match(path, /^"[^"]+"$/, `${file}: ${whole} names no file that this test could look for`);
+      return normalize(join(dirname(file), JSON.parse(path)));
+    });
+  });
+}
+
+test('the context has every file that the code takes in at compile time', () => {
+  const files = context();
+  const wanted = included(output('git', ['ls-files'], { cwd: ROOT }).trim().split('\n'));
+  assert.ok(wanted.length >= 3, `${wanted}`);
+  assert.deepEqual(wanted.filter((file) => !files.includes(file)), []);
 });
 
 test('the context has all that cargo and vite need, and no secrets, results or tests', () => {
