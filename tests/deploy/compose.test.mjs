@@ -86,6 +86,9 @@ test('the containers cannot be written to and cannot gain privileges, and the se
     assert.equal(service.read_only, true);
     assert.deepEqual(service.cap_drop, ['ALL']);
   }
+  assert.equal(server.cap_add, undefined);
+  // The file of turnserver has this capability in its image, and what is not in the bounding set cannot be executed with it.
+  assert.deepEqual(coturn.cap_add, ['NET_BIND_SERVICE']);
   for (const service of Object.values(compose.services)) assert.deepEqual(service.security_opt, ['no-new-privileges:true']);
   const [, shutdown] = read('.env.example').match(/^#SHUTDOWN_TIMEOUT=(\d+)s$/m);
   assert.ok(Number.parseInt(server.stop_grace_period, 10) >= Number(shutdown) + 5);
