@@ -20,8 +20,13 @@ pub(crate) fn check(config: &Config, sources: &Sources, format: Format) -> Resul
             output::say("the configuration is good")?;
         }
         Format::Json => {
-            let report = json!({ "settings": settings, "notes": checked? });
+            let (notes, error) = match &checked {
+                Ok(notes) => (notes.as_slice(), None),
+                Err(error) => (&[][..], Some(error.to_string())),
+            };
+            let report = json!({ "settings": settings, "notes": notes, "error": error });
             output::say(&serde_json::to_string_pretty(&report)?)?;
+            checked?;
         }
     }
     Ok(())

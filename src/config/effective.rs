@@ -155,6 +155,8 @@ fn without_password(url: &str) -> String {
     // The last @: a password that should have been escaped may hold one.
     let rest = match rest.rsplit_once('@') {
         None => rest.to_owned(),
+        // Nobody can tell where the password ends.
+        Some((login, _)) if login.contains(['/', '?']) => return format!("{scheme}://***"),
         Some((login, host)) => match login.split_once(':') {
             None => format!("{login}@{host}"),
             Some((user, _)) => format!("{user}:***@{host}"),
@@ -179,7 +181,9 @@ mod tests {
             ("postgres://db/calls", "postgres://db/calls"),
             ("postgres://u@db/calls", "postgres://u@db/calls"),
             ("postgres://u:hush@db:5432/calls", "postgres://u:***@db:5432/calls"),
-            ("postgres://u:hu@sh/hu?sh@db/calls", "postgres://u:***@db/calls"),
+            ("postgres://u:hu@sh@db/calls", "postgres://u:***@db/calls"),
+            ("postgres://u:hu@sh/hu?sh@db/calls", "postgres://***"),
+            ("postgres://db:5432/calls?user=u&password=hu@sh", "postgres://***"),
             ("postgres://db/calls?user=u&password=hush&a=b", "postgres://db/calls?user=u&password=***&a=b"),
             ("postgres://u:hush@db/calls?sslPassword=hush", "postgres://u:***@db/calls?sslPassword=***"),
         ] {

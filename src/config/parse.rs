@@ -116,6 +116,10 @@ pub(super) fn database_url(raw: &str) -> Parsed<Option<SecretString>> {
 
 /// The secret is not shown.
 pub(super) fn secret(raw: &str) -> Parsed<SecretString> {
+    // Copied to where there is one secret a line, it would become two of them.
+    if raw.contains(['\n', '\r']) {
+        return Err("must be one line".into());
+    }
     if raw.len() < SECRET_BYTES {
         return Err(format!("must be at least {SECRET_BYTES} bytes long, and is {}", raw.len()));
     }
@@ -126,10 +130,9 @@ pub(super) fn secrets(raw: &str) -> Parsed<Vec<SecretString>> {
     list(raw, secret)
 }
 
-/// Secrets as a file has them: one a line, or comma-separated as in the variable.
+/// Secrets as a file has them, one a line: whatever could be the secret can stand here as it was.
 pub(super) fn secret_lines(raw: &str) -> Parsed<Vec<SecretString>> {
-    let entries = raw.lines().map(secrets).collect::<Parsed<Vec<_>>>()?;
-    Ok(entries.into_iter().flatten().collect())
+    raw.lines().filter(|line| !line.is_empty()).map(secret).collect()
 }
 
 pub(super) fn networks(raw: &str) -> Parsed<Vec<IpNet>> {

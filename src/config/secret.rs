@@ -61,7 +61,6 @@ fn make(data_dir: &Path, path: &Path) -> io::Result<()> {
 fn write(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
-    #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path)?;
     file.write_all(random()?.as_bytes())?;
@@ -87,7 +86,6 @@ mod tests {
         assert_eq!(fs::read_dir(&data).unwrap().count(), 1);
     }
 
-    #[cfg(unix)]
     #[test]
     fn only_its_owner_may_read_the_secret() {
         use std::os::unix::fs::PermissionsExt;

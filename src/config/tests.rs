@@ -196,7 +196,7 @@ fn a_secret_may_stand_in_a_file_of_its_own() {
         path.to_str().unwrap().to_owned()
     };
     let url = "postgres://u:hush@db/calls";
-    let previous = format!("{SECRET}1\n{SECRET}2, {SECRET}3\n");
+    let previous = format!("{SECRET} \n{SECRET},{SECRET}\n");
     let config = load(&[
         ("DATABASE_URL_FILE", &file("url", &format!("{url}\n"))),
         ("JWT_SECRET", ""),
@@ -211,7 +211,11 @@ fn a_secret_may_stand_in_a_file_of_its_own() {
     assert_eq!(config.turn_secret.unwrap().expose_secret(), "hush");
     let previous: Vec<_> =
         config.jwt_previous_secrets.iter().map(|secret| secret.expose_secret().to_owned()).collect();
-    assert_eq!(previous, [1, 2, 3].map(|n| format!("{SECRET}{n}")));
+    assert_eq!(
+        previous,
+        [format!("{SECRET} "), format!("{SECRET},{SECRET}")],
+        "each as it could have been JWT_SECRET"
+    );
 }
 
 #[test]
@@ -230,8 +234,13 @@ fn a_secret_and_its_file_at_once_or_a_file_of_no_use_is_one_line_that_names_them
         error(&[("JWT_SECRET_FILE", path)]),
         format!("JWT_SECRET_FILE: what {path:?} holds must be at least 32 bytes long, and is 4")
     );
+    std::fs::write(short.path(), format!("{SECRET}\n{SECRET}\n")).unwrap();
+    assert_eq!(
+        error(&[("JWT_SECRET_FILE", path)]),
+        format!("JWT_SECRET_FILE: what {path:?} holds must be one line")
+    );
     let url = error(&[("DATABASE_URL_FILE", path)]);
-    assert!(url.starts_with("DATABASE_URL_FILE: what ") && !url.contains("hush"));
+    assert!(url.starts_with("DATABASE_URL_FILE: what ") && !url.contains(SECRET));
 }
 
 #[test]

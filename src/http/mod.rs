@@ -28,6 +28,8 @@ use crate::error::Error;
 use crate::server::Respond;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::header::ETAG;
+use axum::http::{Extensions, HeaderMap, StatusCode, Version};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use deadline::Allowance;
@@ -37,7 +39,7 @@ use std::sync::Arc;
 use tower::{Service, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
-use tower_http::compression::predicate::SizeAbove;
+use tower_http::compression::predicate::{Predicate, SizeAbove};
 use utoipa_axum::router::OpenApiRouter;
 
 /// Every REST route, with what belongs to REST alone: limits, timeouts, compression.
@@ -50,7 +52,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(extract::BODY_LIMIT))
         .layer(from_fn_with_state(Allowance::REST, deadline::keep))
-        .layer(CompressionLayer::new().compress_when(SizeAbove::new(1024)))
+        .layer(CompressionLayer::new().compress_when(SizeAbove::new(1024).and(is_asked_for_again)))
         .with_state(app)
 }
 
@@ -96,6 +98,12 @@ where
         .layer(from_fn_with_state(config(), client_addr::find_out))
         .layer(from_fn_with_state(app.clone(), handshakes::guard))
         .service(inner)
+}
+
+/// What has a tag is fetched once by whoever keeps it, and always the same: to compress it anew for anybody would cost more
+/// than to send it, outside of every limit.
+fn is_asked_for_again(_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
+    !headers.contains_key(ETAG)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the layer asks for this signature")]

@@ -79,8 +79,7 @@ pub fn bind_metrics(address: SocketAddr) -> Result<TcpListener, MetricsBindError
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // On Unix this allows a restart while old connections linger; on Windows it would allow a second server.
-    #[cfg(unix)]
+    // This allows a restart while old connections linger.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)

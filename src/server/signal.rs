@@ -1,7 +1,6 @@
 //! How an operator stops the server.
 
 use std::io;
-#[cfg(unix)]
 use std::io::IsTerminal;
 
 /// What a shell reports of a program that Ctrl-C ended.
@@ -22,7 +21,6 @@ pub async fn shutdown_signal() -> io::Result<()> {
     Ok(())
 }
 
-#[cfg(unix)]
 struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
@@ -30,7 +28,6 @@ struct Signals {
     in_terminal: bool,
 }
 
-#[cfg(unix)]
 impl Signals {
     fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
@@ -58,10 +55,8 @@ impl Signals {
 }
 
 /// SIGHUP, each time it comes.
-#[cfg(unix)]
 pub(super) struct Hangups(Option<tokio::signal::unix::Signal>);
 
-#[cfg(unix)]
 impl Hangups {
     /// Where the system refuses, none ever comes.
     pub(super) fn new() -> Self {
@@ -75,35 +70,6 @@ impl Hangups {
         {
             return;
         }
-        std::future::pending::<()>().await;
-    }
-}
-
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self)
-    }
-
-    async fn next(&mut self) {
-        let _ = tokio::signal::ctrl_c().await;
-    }
-}
-
-/// There is no SIGHUP here.
-#[cfg(not(unix))]
-pub(super) struct Hangups;
-
-#[cfg(not(unix))]
-impl Hangups {
-    pub(super) fn new() -> Self {
-        Self
-    }
-
-    pub(super) async fn next(&mut self) {
         std::future::pending::<()>().await;
     }
 }

@@ -64,6 +64,8 @@ fn caps() -> Targets {
         .with_target("axum", LevelFilter::WARN)
         .with_target("axum::rejection", LevelFilter::OFF)
         .with_target("sqlx", LevelFilter::WARN)
+        // It warns of parameters of the URL that it does not know, with their values, of which one may be a password.
+        .with_target("sqlx_postgres::options", LevelFilter::OFF)
         .with_target("tokio_tungstenite", LevelFilter::WARN)
         .with_target("tungstenite", LevelFilter::WARN)
 }
@@ -146,6 +148,7 @@ mod tests {
             span.in_scope(|| tracing::warn!("ours"));
             tracing::info!(target: "tungstenite::protocol", "hush");
             tracing::info!(target: "sqlx_core::query", "hush");
+            tracing::warn!(target: "sqlx_postgres::options::parse", "hush");
             tracing::trace!(target: "axum::rejection", "hush");
             assert!(log.text().contains("ours") && !log.text().contains("hush"));
         }

@@ -104,7 +104,7 @@ describe('over TLS', () => {
   test('who asks the port by plain http is told what it speaks', async () => {
     const { status, body } = await request(`http://127.0.0.1:${server.port}/health`);
     assert.equal(status, 400);
-    assert.equal(body.code, 'tls_required');
+    assert.equal(body.code, 'validation_failed');
   });
 
   test('SIGHUP has the files read at once; a bad pair is told once and the old one stays', async (t) => {

@@ -4,7 +4,7 @@ use super::{Tls, read_pair};
 use crate::clock::Clock;
 use crate::server::signal::Hangups;
 use chrono::{DateTime, Utc};
-use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,6 +15,8 @@ use tokio::time::{Instant, sleep};
 const LOOK_EVERY: Duration = if cfg!(test) { Duration::from_millis(20) } else { Duration::from_secs(2) };
 /// How often the log tells until when the certificate is good.
 const WARN_EVERY: Duration = Duration::from_hours(24);
+/// A pair that could not be read is tried again: what was in the way, say a limit on open files, changes no file.
+const RETRY_EVERY: Duration = Duration::from_mins(1);
 
 /// What changes when a file does, behind any number of links: Kubernetes swaps a link to a folder, certbot a link to a
 /// file, others write in place.
@@ -22,8 +24,8 @@ const WARN_EVERY: Duration = Duration::from_hours(24);
 struct Trace {
     length: u64,
     modified: Option<SystemTime>,
-    /// The file itself, and when anything about it changed, where the system tells.
-    inode: Option<(u64, u64, i64, i64)>,
+    /// The file itself, and when anything about it changed.
+    inode: (u64, u64, i64, i64),
 }
 
 /// None: there is no such file.
@@ -37,6 +39,7 @@ impl Tls {
         let mut used = self.traces().await;
         let mut before = used.clone();
         let mut warned = None::<Instant>;
+        let mut failed = None::<Instant>;
         loop {
             if warned.is_none_or(|warned| warned.elapsed() >= WARN_EVERY) {
                 warned = Some(Instant::now());
@@ -49,17 +52,18 @@ impl Tls {
             let now = self.traces().await;
             let is_settled = now == before;
             before.clone_from(&now);
-            if told || (is_settled && now != used) {
+            let is_news = told || (is_settled && now != used);
+            if is_news || failed.is_some_and(|failed| failed.elapsed() >= RETRY_EVERY) {
                 used = now;
-                if self.reload().await {
-                    warned = None;
-                }
+                let is_renewed = self.reload(is_news).await;
+                failed = (!is_renewed).then(Instant::now);
+                warned = warned.filter(|_| !is_renewed);
             }
         }
     }
 
-    /// Whether there is a new pair.
-    async fn reload(self: &Arc<Self>) -> bool {
+    /// Whether there is a new pair. That there is none is an error in the log if it is news.
+    async fn reload(self: &Arc<Self>, is_news: bool) -> bool {
         let tls = Arc::clone(self);
         match blocking(move || read_pair(&tls.files)).await {
             Some(Ok(pair)) => {
@@ -67,18 +71,20 @@ impl Tls {
                 tracing::info!("the TLS certificate was read again: new connections are shown this one");
                 true
             }
-            Some(Err(error)) => {
+            Some(Err(error)) if is_news => {
                 tracing::error!(%error, "the TLS certificate cannot be read again: the one in use stays");
                 false
             }
-            None => false,
+            Some(Err(_)) | None => false,
         }
     }
 
     fn tell_expiry(&self, now: DateTime<Utc>) {
         let pair = self.current();
         let expires = pair.expires.map(|expires| expires.to_string());
-        if let Some(note) = pair.note(now) {
+        if pair.expires.is_some_and(|expires| expires <= now) {
+            tracing::error!(expires, "{}", pair.note(now).unwrap_or_default());
+        } else if let Some(note) = pair.note(now) {
             tracing::warn!(expires, "{note}");
         } else {
             tracing::info!(expires, "the TLS certificate is good");
@@ -98,17 +104,6 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 fn trace(path: &Path) -> Option<Trace> {
     let file = std::fs::metadata(path).ok()?;
-    Some(Trace { length: file.len(), modified: file.modified().ok(), inode: inode(&file) })
-}
-
-#[cfg(unix)]
-#[expect(clippy::unnecessary_wraps, reason = "elsewhere there is none")]
-fn inode(file: &Metadata) -> Option<(u64, u64, i64, i64)> {
-    use std::os::unix::fs::MetadataExt;
-    Some((file.dev(), file.ino(), file.ctime(), file.ctime_nsec()))
-}
-
-#[cfg(not(unix))]
-fn inode(_: &Metadata) -> Option<(u64, u64, i64, i64)> {
-    None
+    let inode = (file.dev(), file.ino(), file.ctime(), file.ctime_nsec());
+    Some(Trace { length: file.len(), modified: file.modified().ok(), inode })
 }

@@ -9,19 +9,18 @@ mod tests;
 pub(crate) use pair::{Pair, read_pair};
 
 use crate::config::{ConfigError, TlsFiles};
+use crate::domain::ids::RequestId;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use uuid::Uuid;
 
 /// What may wait in a connection for a peer that does not read, beside what the kernel holds.
 const WAITING: usize = 16 * 1024;
 /// How a TLS handshake begins (RFC 8446, section 5.1); a request of HTTP begins with a letter.
 const HANDSHAKE: u8 = 22;
-/// What somebody gets who forgot the s of https.
-const NOT_TLS: &str = "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: 81\r\n\
-    connection: close\r\n\r\n{\"error\": \"This port speaks TLS: use https:// or wss://\", \"code\": \"tls_required\"}";
 
 /// The certificate that new connections are shown. A connection keeps the one it began with.
 pub(crate) struct Tls {
@@ -67,9 +66,21 @@ impl Tls {
     }
 }
 
+/// What somebody gets who forgot the s of https; it looks like every other refusal.
+fn not_tls() -> String {
+    let id = Uuid::from(RequestId::new());
+    let sentence = "This port speaks TLS: use https:// or wss://";
+    let body = format!(r#"{{"error":"{sentence}","code":"validation_failed","requestId":"{id}"}}"#);
+    let length = body.len();
+    format!(
+        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\
+         x-request-id: {id}\r\nconnection: close\r\n\r\n{body}"
+    )
+}
+
 /// Tells a client that it should have spoken TLS, and reads what it has sent, so that no reset overtakes the answer.
 async fn refuse(tcp: &mut TcpStream) {
-    let _ = tcp.write_all(NOT_TLS.as_bytes()).await;
+    let _ = tcp.write_all(not_tls().as_bytes()).await;
     let _ = tcp.shutdown().await;
     let mut sent = [0; 1024];
     // Bounded like the handshake; a client that goes on is cut by that bound.

@@ -181,7 +181,7 @@ async fn who_speaks_plain_http_to_the_port_is_told_to_speak_tls() {
     let answer = read_to_end(&mut tcp).await;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 400 ") && head.contains(&format!("content-length: {}", body.len())));
-    assert!(serde_json::from_str::<serde_json::Value>(body).unwrap()["code"] == "tls_required");
+    assert!(serde_json::from_str::<serde_json::Value>(body).unwrap()["code"] == "validation_failed");
 }
 
 #[tokio::test]
