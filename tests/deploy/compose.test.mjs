@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import Ajv from 'ajv/dist/2020.js';
 import { parse } from 'yaml';
-import { Server, eventually, freePort } from '../clients/harness.mjs';
+import { Server, eventually, freePort, request } from '../clients/harness.mjs';
 import { Program, ROOT, ending, output, read, scratch } from './program.mjs';
 import { TurnClient } from './turn.mjs';
 import { fromWheel } from './wheels.mjs';
@@ -74,7 +74,11 @@ test('the secrets are made once, long enough, out of the reach of others, and re
 });
 
 test('only this machine reaches the server, through the gateway that it believes', () => {
-  for (const port of server.ports) assert.match(port, /^127\.0\.0\.1:(\d+):\d+$/);
+  for (const port of server.ports) assert.match(port, /^127\.0\.0\.1:(\d+):\1$/);
+  const [address, metrics] = server.environment.METRICS_ADDR.split(':');
+  assert.equal(address, '0.0.0.0');
+  assert.deepEqual(server.ports.map((port) => port.split(':').at(-1)), ['3001', metrics]);
+  assert.ok(read('deploy/prometheus/prometheus.yml').includes(`127.0.0.1:${metrics} there`));
   const [{ subnet, gateway }] = compose.networks.inside.ipam.config;
   assert.equal(server.environment.TRUSTED_PROXIES, gateway);
   assert.ok(gateway.startsWith(subnet.split('.').slice(0, 3).join('.')));
@@ -108,8 +112,10 @@ test('the server starts with the variables and secrets of its container, here on
   writeFileSync(join(dir, 'database_url'), `${base.env.DATABASE_URL}\n`);
   const given = Object.entries(server.environment).map(([name, value]) => [name, filled(value).replace('/run/secrets', dir)]);
   const env = { PATH: process.env.PATH, APP_ENV: 'production', HOST: '127.0.0.1', PORT: String(base.port), ...Object.fromEntries(given) };
+  env.METRICS_ADDR = `127.0.0.1:${await freePort()}`;
   // Over the defaults of the tests, which have the secrets in variables.
   await base.start({ ...env, DATABASE_URL: '', JWT_SECRET: '' });
+  assert.equal((await request(`http://${env.METRICS_ADDR}/metrics`)).status, 200);
   const user = await base.register('alice');
   const { body } = await base.http('/api/ice-servers', { token: user.token });
   assert.deepEqual(body.iceServers.map(({ urls }) => urls).flat(), [

@@ -67,7 +67,8 @@ test('what one manifest calls another by, the other has', () => {
   for (const selector of selectors) assert.deepEqual(selector, labels);
   const ports = container.ports.map(({ name }) => name);
   const probes = [container.startupProbe, container.livenessProbe, container.readinessProbe].map(({ httpGet }) => httpGet.port);
-  const called = [...probes, ...one('Service').spec.ports.map(({ targetPort }) => targetPort), one('NetworkPolicy').spec.ingress[0].ports[0].port];
+  const letIn = one('NetworkPolicy').spec.ingress.flatMap((rule) => rule.ports.map(({ port }) => port));
+  const called = [...probes, ...one('Service').spec.ports.map(({ targetPort }) => targetPort), ...letIn];
   for (const port of called) assert.ok(ports.includes(port), port);
   const { backend } = one('Ingress').spec.rules[0].http.paths[0];
   assert.equal(backend.service.name, one('Service').metadata.name);
@@ -83,6 +84,26 @@ test('what one manifest calls another by, the other has', () => {
   const [{ hosts }] = one('Ingress').spec.tls;
   assert.deepEqual(hosts, one('Ingress').spec.rules.map(({ host }) => host));
   assert.equal(one('ConfigMap').data.CORS_ORIGIN, `https://${hosts[0]}`);
+});
+
+test('Prometheus reaches the metrics, at a port that the ingress does not lead to, and finds them by what the page says', () => {
+  const port = container.ports.find(({ name }) => name === 'metrics');
+  assert.equal(one('ConfigMap').data.METRICS_ADDR, `0.0.0.0:${port.containerPort}`);
+  const rules = one('NetworkPolicy').spec.ingress;
+  assert.equal(rules.length, 2);
+  for (const { from, ports } of rules) {
+    const namespace = from[0].namespaceSelector.matchLabels['kubernetes.io/metadata.name'];
+    assert.deepEqual(ports, [{ port: namespace === 'monitoring' ? 'metrics' : 'http' }], namespace);
+  }
+  const service = one('Service');
+  assert.ok(service.spec.ports.some(({ name, targetPort }) => name === 'metrics' && targetPort === 'metrics'));
+  const [, text] = read('docs/deployment.md').match(/^ *```yaml\n( *apiVersion: monitoring\.coreos\.com.*?)^ *```/ms);
+  const monitor = parse(text, YAML);
+  assert.equal(monitor.kind, 'ServiceMonitor');
+  assert.deepEqual(monitor.spec.selector.matchLabels, service.metadata.labels);
+  assert.deepEqual(monitor.spec.endpoints.map((endpoint) => endpoint.port), ['metrics']);
+  // Its job is the name of the Service, and the alerts ask for that.
+  assert.ok(read('deploy/prometheus/alerts.yml').includes(`up{job="${service.metadata.name}"}`));
 });
 
 test('one server at a time, and another one is ready before it is told to end', () => {
