@@ -77,6 +77,21 @@ describe('the files of deploy/prometheus', () => {
     assert.match(output('promtool', ['test', 'rules', 'alerts.test.yml'], { cwd: FOLDER }), /SUCCESS/);
   });
 
+  test('can send alerts on: the block that is a comment is one that promtool takes', async (t) => {
+    const dir = await scratch((end) => t.after(end), 'alerting');
+    const config = read('deploy/prometheus/prometheus.yml').replace(/^#(alerting:|  )/gm, '$1');
+    assert.match(config, /^alerting:\n  alertmanagers:\n/m);
+    writeFileSync(join(dir, 'alerts.yml'), RULES);
+    writeFileSync(join(dir, 'prometheus.yml'), config);
+    output('promtool', ['check', 'config', 'prometheus.yml'], { cwd: dir });
+  });
+
+  test('an alert of memory fires before the limit of the container ends the server', () => {
+    const [, gibibytes] = RULES.match(/process_resident_memory_bytes\{.*?\} > ([\d.]+) \* 1024 \* 1024 \* 1024$/m);
+    const [, limit] = read('deploy/kubernetes/deployment.yaml').match(/limits:\n +memory: (\d+)Gi$/m);
+    assert.ok(Number(gibibytes) < Number(limit));
+  });
+
   test('test each alert, and say where to read on, where that stands', () => {
     const tests = read('deploy/prometheus/alerts.test.yml');
     const headings = read('docs/operations.md').match(/^#+ .*$/gm).map((heading) => heading.replace(/^#+ /, '').toLowerCase());
@@ -325,9 +340,9 @@ describe('a server at work', () => {
       const { status, error } = await prometheus.query(rule.query);
       assert.equal(status, 'success', `${rule.name}: ${error}`);
     }
-    // Whatever fires, this was a minute of abuse, but the server is well.
-    const firing = rules.filter((rule) => rule.state === 'firing').map((rule) => rule.name);
-    for (const name of ['VideoCallDown', 'VideoCallNotReady', 'VideoCallDatabaseDown', 'VideoCallCrashLoop']) assert.ok(!firing.includes(name), name);
+    // Whatever fires, this was a minute of abuse, but the server is well. Pending would be on the way to firing, which takes longer than this test.
+    const state = Object.fromEntries(rules.map((rule) => [rule.name, rule.state]));
+    for (const name of ['VideoCallDown', 'VideoCallNotReady', 'VideoCallDatabaseDown', 'VideoCallCrashLoop']) assert.equal(state[name], 'inactive', name);
     t.diagnostic(`${expressions.length} expressions of the dashboard, ${rules.length} alerts`);
   });
 
