@@ -48,6 +48,28 @@ test('what it names is there: the build, the mounted files, networks, volumes, a
   assert.match(read('deploy/.gitignore'), /^\/secrets$/m);
 });
 
+test('other settings come from a file that need not be there and is not committed', () => {
+  assert.deepEqual(server.env_file, [{ path: './server.env', required: false }]);
+  assert.match(read('deploy/.gitignore'), /^\/server\.env$/m);
+});
+
+/** A file with the lines that are there as comments, from the one that holds a word to the last of them. */
+function uncommented(text, word) {
+  const lines = text.split('\n');
+  const start = lines.findIndex((line) => /^ *#(?! )/.test(line) && line.includes(word));
+  assert.notEqual(start, -1, word);
+  for (let i = start; /^ *#/.test(lines[i]); i += 1) lines[i] = lines[i].replace('#', '');
+  return lines.join('\n');
+}
+
+test('the previous secret of tokens can be given by what stands there as a comment', () => {
+  const text = uncommented(uncommented(read('deploy/compose.yaml'), 'JWT_PREVIOUS_SECRETS_FILE:'), 'jwt_previous_secrets:');
+  const { services, secrets: files } = parse(text);
+  assert.equal(services.server.environment.JWT_PREVIOUS_SECRETS_FILE, '/run/secrets/jwt_previous_secrets');
+  assert.deepEqual(files.jwt_previous_secrets, { file: './secrets/jwt_previous_secrets' });
+  assert.deepEqual({ ...files, jwt_previous_secrets: undefined }, { ...compose.secrets, jwt_previous_secrets: undefined });
+});
+
 test('no secret stands in the file or in a variable', () => {
   for (const service of Object.values(compose.services)) {
     for (const [name, value] of Object.entries(service.environment ?? {})) {

@@ -86,6 +86,15 @@ test('what one manifest calls another by, the other has', () => {
   assert.equal(one('ConfigMap').data.CORS_ORIGIN, `https://${hosts[0]}`);
 });
 
+test('the secrets that are not everybody\'s can be given by what stands there as a comment', () => {
+  const text = read(`${FOLDER}/deployment.yaml`).replace(/^( +)#(- name: \w+_FILE|  value: )/gm, '$1$2');
+  const { env } = parse(text, YAML).spec.template.spec.containers[0];
+  const [{ mountPath }] = container.volumeMounts;
+  for (const name of ['JWT_PREVIOUS_SECRETS', 'TURN_SECRET']) {
+    assert.equal(env.find((one) => one.name === `${name}_FILE`)?.value, `${mountPath}/${name.toLowerCase()}`);
+  }
+});
+
 test('Prometheus reaches the metrics, at a port that the ingress does not lead to, and finds them by what the page says', () => {
   const port = container.ports.find(({ name }) => name === 'metrics');
   assert.equal(one('ConfigMap').data.METRICS_ADDR, `0.0.0.0:${port.containerPort}`);

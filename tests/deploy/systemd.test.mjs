@@ -34,7 +34,13 @@ test('the unit gives a shutdown the time that it takes', () => {
   assert.deepEqual(values('KillMode'), ['mixed']);
 });
 
-/** Every system call that a server has made which started with the unit's settings, served, and ended by SIGTERM. */
+test('a secret of a comment is loaded where its variable looks for it', () => {
+  for (const name of ['jwt_previous_secrets', 'turn_secret']) {
+    assert.match(unit, new RegExp(`^#   LoadCredential=${name}:/etc/video-call-server/${name}\n#   Environment=${name.toUpperCase()}_FILE=%d/${name}$`, 'm'));
+  }
+});
+
+/** Every system call that a server has made which started with the unit's settings, served, was told to reload, and ended by SIGTERM. */
 async function traced(t) {
   const server = await Server.during(t);
   await server.stop();
@@ -49,11 +55,13 @@ async function traced(t) {
     if (program.hasEnded) throw new Error(program.logs);
     return (await request(`${server.url}/health/ready`, { ms: 2_000 })).status === 200 ? true : undefined;
   }, 60_000);
+  const [pid] = readFileSync(trace, 'utf8').split(' ');
+  assert.deepEqual(values('ExecReload'), ['/bin/kill -HUP $MAINPID']);
+  process.kill(Number(pid), 'SIGHUP');
   const health = await server.http('/health');
   const user = await server.register('traced');
   const device = await server.device(t, user, { transport: 'upgrade' });
   device.leave();
-  const [pid] = readFileSync(trace, 'utf8').split(' ');
   process.kill(Number(pid), 'SIGTERM');
   const code = await program.ended;
   return { code, logs: program.logs, health, calls: readFileSync(trace, 'utf8').split('\n') };
