@@ -1,9 +1,9 @@
 //! The connections to Postgres, and the schema they expect.
 
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::{Migrate, MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 use std::io;
 use std::str::FromStr;
 use std::time::Duration;
@@ -13,6 +13,13 @@ pub(crate) use sqlx::PgPool as Pool;
 pub(super) static MIGRATOR: Migrator = sqlx::migrate!();
 /// How long a start waits for a database that takes connections and does not answer.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
+/// `lock_not_available`
+const NO_LOCK: &str = "55P03";
+/// How long one attempt at the migrations' lock may take, and the pause before the next.
+const LOCK_ATTEMPT: &str = "set lock_timeout = '50ms'";
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
+/// Made `concurrently`: an attempt that was cut off leaves them behind, half made.
+const MADE_CONCURRENTLY: [&str; 1] = ["calls_named_by_end"];
 
 /// Why the server cannot start with this database. The address may hold a password, so it is never shown.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +32,11 @@ pub(crate) enum StartError {
     Query(#[source] sqlx::Error),
     #[error("cannot bring the database's schema up to date: {0}")]
     Migrate(#[source] MigrateError),
+    /// Everybody who wants the table queues behind who waits for it: so nobody waits for it long.
+    #[error(
+        "cannot bring the database's schema up to date: a table that the migration {0} changes is in use (by a backup that runs, say); start again"
+    )]
+    Busy(i64),
     /// It may have what this program does not understand, so it is not touched.
     #[error("the database's schema is newer than this program: it has the migration {0}")]
     Newer(i64),
@@ -35,6 +47,7 @@ impl From<MigrateError> for StartError {
     fn from(error: MigrateError) -> Self {
         match error {
             MigrateError::VersionMissing(version) => Self::Newer(version),
+            MigrateError::ExecuteMigration(error, version) if lacks_lock(&error) => Self::Busy(version),
             other => Self::Migrate(other),
         }
     }
@@ -92,9 +105,57 @@ async fn still_answers(connection: &mut PgConnection) -> sqlx::Result<bool> {
 
 /// Applies what is missing, over a connection of its own: a migration may take longer than a statement is allowed.
 pub(crate) async fn migrate(url: &SecretString) -> Result<(), StartError> {
-    let mut connection = connect_alone(url, &[]).await?;
+    let mut connection = connect_alone(url, &[("statement_timeout", "0")]).await?;
+    lock_migrations(&mut connection).await?;
+    drop_half_made(&mut connection).await.map_err(StartError::Query)?;
+    // It takes the lock a second time, which is ours already. The end of the connection gives it back.
     MIGRATOR.run(&mut connection).await?;
     connection.close().await.map_err(StartError::Connect)
+}
+
+/// Waits until nobody else migrates. Not in one statement, as the library would: that is a transaction, whose end whoever makes
+/// an index `concurrently` waits for, and the two would wait for each other.
+async fn lock_migrations(connection: &mut PgConnection) -> Result<(), StartError> {
+    sqlx::raw_sql(LOCK_ATTEMPT).execute(&mut *connection).await.map_err(StartError::Query)?;
+    let mut has_waited = false;
+    loop {
+        match connection.lock().await {
+            Ok(()) => break,
+            Err(MigrateError::Execute(error)) if lacks_lock(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if !has_waited {
+            tracing::info!("waiting for another server, which brings the database's schema up to date");
+            has_waited = true;
+        }
+        tokio::time::sleep(LOCK_PAUSE).await;
+    }
+    sqlx::raw_sql("reset lock_timeout").execute(connection).await.map_err(StartError::Query)?;
+    Ok(())
+}
+
+/// Drops what an earlier migration was making when it was cut off: nobody uses it, and it is in the way of a second try.
+async fn drop_half_made(connection: &mut PgConnection) -> sqlx::Result<()> {
+    let names = MADE_CONCURRENTLY.map(str::to_owned);
+    let left = sqlx::query_scalar!(
+        r#"select i.indexrelid::regclass::text as "name!" from pg_index i join pg_class c on c.oid = i.indexrelid
+           where c.relname = any($1) and c.relnamespace = current_schema()::regnamespace and not i.indisvalid"#,
+        &names
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    for name in left {
+        tracing::warn!(index = name, "an index was left half made; it is made anew");
+        // PostgreSQL itself has quoted the name.
+        let drop = format!("drop index concurrently {name}");
+        sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+fn lacks_lock(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code == NO_LOCK)
 }
 
 /// One connection, with settings of its own, for what takes longer than a statement of the server may.

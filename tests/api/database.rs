@@ -168,6 +168,10 @@ impl TestDatabase {
         run(&mut locked, "rollback").await;
     }
 
+    pub(crate) async fn commit(mut locked: PgConnection) {
+        run(&mut locked, "commit").await;
+    }
+
     /// How PostgreSQL would carry out a query.
     pub(crate) async fn plan(&self, sql: &str) -> String {
         let lines: Vec<String> =
