@@ -18,6 +18,11 @@ pub(crate) enum ReaderError {
         "the role of DATABASE_URL may not do that ({0}); run it with the DATABASE_URL of one that may make roles and owns the tables"
     )]
     MayNot(String),
+    /// As it comes before PostgreSQL 15, or from there.
+    #[error(
+        "everybody may create tables in the schema {0}, so the role could, too, and the role of DATABASE_URL may not change that; let the owner of the schema run: revoke create on schema {0} from public"
+    )]
+    OpenSchema(String),
     #[error("{0}")]
     Refused(#[source] sqlx::Error),
 }
@@ -58,19 +63,27 @@ async fn make_on(
     };
     let names = sqlx::query!(
         r#"select quote_ident($1) as "role!", quote_ident(current_database()) as "database!",
-                  quote_ident(current_schema()) as "schema!""#,
+                  quote_ident(current_schema()) as "schema!",
+                  has_schema_privilege('public', current_schema(), 'CREATE') as "is_open!""#,
         name
     );
     let names = names.fetch_one(&mut *connection).await?;
     let (role, database, schema) = (names.role, names.database, names.schema);
-    let create = if is_new { format!("create role {role};") } else { String::new() };
     // It consists of letters, digits and a few signs that need no quoting.
     let password =
         verifier.map(|verifier| format!("alter role {role} password '{verifier}';")).unwrap_or_default();
-    // Sent as one, and so done as a whole or not at all.
+    let mut transaction = connection.begin().await?;
+    if is_new {
+        // No macro can check names that are not known before; PostgreSQL itself has quoted them.
+        let create = format!("create role {role}");
+        sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *transaction).await?;
+    }
+    if names.is_open {
+        close_schema(&mut transaction, &schema).await?;
+    }
+    expect_no_creator(&mut transaction, name, &schema).await?;
     let statements = format!(
-        "{create}
-         alter role {role} login;
+        "alter role {role} login;
          {password}
          alter role {role} set default_transaction_read_only = on;
          alter role {role} set statement_timeout = '60s';
@@ -80,9 +93,42 @@ async fn make_on(
          grant select on {schema}.call_history, {schema}.call_daily_stats, {schema}.calls to {role};
          grant select (id, username, created_at, last_seen_at, disabled_at) on {schema}.users to {role}"
     );
-    // No macro can check names that are not known before; PostgreSQL itself has quoted them.
-    sqlx::raw_sql(AssertSqlSafe(statements)).execute(connection).await?;
+    sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut *transaction).await?;
+    transaction.commit().await?;
     Ok(is_new)
+}
+
+/// As it comes, everybody may create tables in it before PostgreSQL 15. What PostgreSQL warns of is told by our own error.
+async fn close_schema(connection: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
+    let statements = format!(
+        "set local client_min_messages = error;
+         revoke create on schema {schema} from public;
+         set local client_min_messages to default"
+    );
+    sqlx::raw_sql(AssertSqlSafe(statements)).execute(connection).await?;
+    Ok(())
+}
+
+/// Who may not revoke what everybody may is only warned by PostgreSQL: so it is looked at again.
+async fn expect_no_creator(
+    connection: &mut PgConnection,
+    name: &str,
+    schema: &str,
+) -> Result<(), ReaderError> {
+    let left = sqlx::query!(
+        r#"select has_schema_privilege('public', current_schema(), 'CREATE') as "everybody!",
+                  has_schema_privilege(r.oid, current_schema(), 'CREATE') as "role!"
+           from pg_roles r where rolname = $1"#,
+        name
+    );
+    let left = left.fetch_one(connection).await?;
+    if left.everybody {
+        return Err(ReaderError::OpenSchema(schema.to_owned()));
+    }
+    if left.role {
+        return Err(ReaderError::MayMore { name: name.to_owned(), why: "it may create tables" });
+    }
+    Ok(())
 }
 
 /// What an existing role may do beside reading, if anything; `None`: there is no such role.

@@ -152,6 +152,52 @@ async fn a_role_that_may_do_more_is_left_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_role_creates_nothing_where_everybody_might() {
+    let database = TestDatabase::create().await;
+    let (desk, role) = (Desk::at(&database), name("open"));
+    // As it comes before PostgreSQL 15.
+    database.execute("grant create on schema public to public").await;
+    desk.run(&["migrate", "--reader-role", &role]).await.ok();
+    database.execute(&format!("grant {role} to current_user")).await;
+    let sql = "set default_transaction_read_only = off; create table mine (n int)";
+    let error = database.try_as(&role, sql).await.unwrap_err();
+    assert_eq!(error.as_database_error().unwrap().code().unwrap(), "42501", "{error}");
+    database.execute(&format!("grant create on schema public to {role}")).await;
+    let refused = desk.run(&["migrate", "--reader-role", &role]).await;
+    assert_eq!(
+        refused.failure(),
+        format!(
+            "the role {role:?} may do more than read: it may create tables; it is left as it is, name another one"
+        )
+    );
+    forget(&database, &role).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_that_is_open_to_everybody_and_not_ours_to_close_is_told_of() {
+    let database = TestDatabase::create().await;
+    let (mut desk, role, maker) = (Desk::at(&database), name("ajar"), name("maker"));
+    database
+        .execute(&format!(
+            "grant create on schema public to public;
+             create role {maker} createrole login password 'correct horse';
+             grant all on all tables in schema public to {maker} with grant option"
+        ))
+        .await;
+    let (_, place) = database.url.split_once("//").unwrap();
+    let place = place.split_once('@').map_or(place, |(_, place)| place);
+    desk.database = format!("postgres://{maker}:correct%20horse@{place}");
+    let refused = desk.run(&["migrate", "--reader-role", &role]).await;
+    assert!(
+        refused.failure().starts_with("everybody may create tables in the schema public, "),
+        "{refused:?}"
+    );
+    let there = database.rows(&format!("select from pg_roles where rolname = '{role}'")).await;
+    assert!(there.is_empty(), "nothing is done by halves");
+    forget(&database, &maker).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_password_is_read_and_never_shown() {
     let database = TestDatabase::create().await;
     let desk = Desk::at(&database);
