@@ -167,8 +167,11 @@ impl Admin {
     /// Gives the account another name, in history too, and ends its sessions, whose tokens carry the old one.
     pub async fn rename(&self, username: &str, to: &NewName) -> Result<Renamed, AdminError> {
         let user = self.find(username).await?.user;
-        let ended = users::rename(&self.pool, user.id, &to.0, self.clock.now().wall).await?;
-        Ok(Renamed { from: user.username.as_str().to_owned(), sessions: ended.len() })
+        let now = self.clock.now().wall;
+        let ended = users::rename(&self.pool, user.id, &to.0, now).await?;
+        // A login by the old name that was being written at that very moment was not seen: sweep once more.
+        let late = store::sessions::revoke_of_user(&self.pool, user.id, None, now).await?;
+        Ok(Renamed { from: user.username.as_str().to_owned(), sessions: ended.len() + late.len() })
     }
 
     /// Deletes the account and its sessions; its calls stay on record, without the name.

@@ -33,13 +33,14 @@ pub(crate) enum Refreshed {
     Expired,
 }
 
-/// Opens a session, unless the account was disabled, deleted or given another password since it was looked at.
+/// Opens a session, unless the account was disabled, deleted, renamed or given another password since it was looked at.
 pub(crate) async fn open(pool: &Pool, account: &Account, new: &NewSession<'_>) -> Result<bool> {
     // The lock makes a change of the account wait until its revocations can see this session, or makes us see the change.
     let done = sqlx::query!(
         "insert into sessions (id, user_id, created_at, last_used_at, expires_at, user_agent, ip)
          select $1, u.id, $4, $4, $5, $6, $7::text::inet
-         from users u where u.id = $2 and u.password_hash = $3 and u.disabled_at is null
+         from users u
+         where u.id = $2 and u.password_hash = $3 and u.username = $8 and u.disabled_at is null
          for share of u",
         Uuid::from(new.id),
         Uuid::from(account.user.id),
@@ -47,7 +48,8 @@ pub(crate) async fn open(pool: &Pool, account: &Account, new: &NewSession<'_>) -
         new.now,
         new.expires_at,
         new.user_agent,
-        new.ip.to_string()
+        new.ip.to_string(),
+        account.user.username.as_str()
     )
     .execute(pool)
     .in_time()

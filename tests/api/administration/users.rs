@@ -2,6 +2,7 @@
 
 use super::Desk;
 use crate::app::{PASSWORD, TestApp};
+use crate::database::TestDatabase;
 use serde_json::json;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -60,6 +61,36 @@ async fn a_renamed_user_is_cut_at_once_and_has_the_new_name_everywhere() {
         desk.run(&["user", "rename", "carol", "x"]).await.failure(),
         "the username must be 3 to 32 characters long"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_login_by_the_old_name_survives_a_rename_at_that_instant() {
+    let app = TestApp::start().await;
+    let desk = Desk::of(&app);
+    let alice = app.register("alice").await;
+    let someone_waits = "select exists (select from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock')";
+    // The rename is written and not committed when the login, which has read the old name, comes to it.
+    let rename = app.database.lock("update users set username = 'Carol' where username = 'alice'").await;
+    let login = json!({"username": "alice", "password": PASSWORD});
+    let (login, ()) = tokio::join!(app.post("/api/login").json(&login).send(), async {
+        app.until(someone_waits).await;
+        TestDatabase::commit(rename).await;
+    });
+    assert_eq!(login.outcome(), (401, "invalid_credentials".into()));
+    // The login's session is written and not committed when the rename comes to it.
+    let login = format!(
+        "insert into sessions (id, user_id, created_at, last_used_at, expires_at)
+         select gen_random_uuid(), id, now(), now(), now() + interval '1 day' from users where id = '{}' for share",
+        alice.id
+    );
+    let login = app.database.lock(&login).await;
+    let (renamed, ()) = tokio::join!(desk.run(&["user", "rename", "carol", "dave"]), async {
+        app.until(someone_waits).await;
+        TestDatabase::commit(login).await;
+    });
+    assert_eq!(renamed.ok(), "renamed Carol to dave; sessions ended: 2\n");
+    assert_eq!(desk.json(&["session", "list"]).await, json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
