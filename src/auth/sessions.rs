@@ -13,6 +13,7 @@ use crate::store::users::Account;
 use crate::store::{self, Pool};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -64,8 +65,34 @@ struct Verified {
     sessions: HashMap<SessionId, Seen>,
     /// When the database last did not answer.
     away_at: Option<Moment>,
-    /// Grows with each revocation, so that a check that was under way when it happened is not remembered.
-    revocations: u64,
+    /// The sessions that the database is being asked about: an answer may be older than the news of the session's end, and
+    /// is not remembered then.
+    asked: HashMap<SessionId, Asked>,
+}
+
+/// The questions about a session that are under way.
+#[derive(Default)]
+struct Asked {
+    questions: usize,
+    /// Its end was heard of meanwhile.
+    has_ended: bool,
+}
+
+/// One of them, for as long as it lives.
+struct Question<'a> {
+    of: &'a Sessions,
+    session: SessionId,
+}
+
+impl Drop for Question<'_> {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut asked) = self.of.verified().asked.entry(self.session) {
+            asked.get_mut().questions -= 1;
+            if asked.get().questions == 0 {
+                asked.remove();
+            }
+        }
+    }
 }
 
 struct Seen {
@@ -89,12 +116,12 @@ impl Sessions {
         Self { pool, tokens, refresh_keys, refresh_ttl, clock, live, verified }
     }
 
-    /// Opens a session for an account whose password was just verified. `None`: it was disabled, deleted or given
-    /// another hash in the milliseconds since.
+    /// Opens a session for an account whose password was just verified. `None`: it was disabled, deleted,
+    /// renamed or given another hash in the milliseconds since.
     pub(crate) async fn open(&self, account: &Account, origin: &Origin) -> Result<Option<Grant>> {
         let now = self.clock.now();
-        let revocations = self.verified().revocations;
         let session = SessionId::new();
+        let question = self.ask(session);
         let new = NewSession {
             id: session,
             now: now.wall,
@@ -105,7 +132,7 @@ impl Sessions {
         if !store::sessions::open(&self.pool, account, &new).await? {
             return Ok(None);
         }
-        self.remember((session, account.user.id), now.wall + self.tokens.ttl(), now, revocations);
+        self.remember(&question, account.user.id, now.wall + self.tokens.ttl(), now);
         let refresh = RefreshToken { session, generation: 1 };
         self.grant(account.user.id, &account.user.username, refresh, now).map(Some)
     }
@@ -115,11 +142,11 @@ impl Sessions {
     pub(crate) async fn refresh(&self, refresh_token: &str) -> Result<Grant> {
         let RefreshToken { session, generation } = self.refresh_keys.open(refresh_token)?;
         let now = self.clock.now();
-        let revocations = self.verified().revocations;
+        let question = self.ask(session);
         let expires_at = now.wall + self.refresh_ttl;
         match store::sessions::refresh(&self.pool, session, generation, now.wall, expires_at).await? {
             Refreshed::Live { user, username, generation } => {
-                self.remember((session, user), now.wall + self.tokens.ttl(), now, revocations);
+                self.remember(&question, user, now.wall + self.tokens.ttl(), now);
                 self.grant(user, &username, RefreshToken { session, generation }, now)
             }
             Refreshed::Reused => {
@@ -142,7 +169,7 @@ impl Sessions {
     /// Whether the session of a verified token is live: else [`Error::SessionRevoked`].
     pub(crate) async fn check(&self, claims: &Claims) -> Result<()> {
         let now = self.clock.now();
-        let (known, revocations) = {
+        let known = {
             let verified = self.verified();
             let seen = verified.sessions.get(&claims.session);
             if seen.is_some_and(|seen| seen.user != claims.user) {
@@ -153,17 +180,16 @@ impl Sessions {
             if seen.is_some_and(|seen| is_away || seen.is_fresh(now)) {
                 return Ok(());
             }
-            (seen.is_some(), verified.revocations)
+            seen.is_some()
         };
+        let question = self.ask(claims.session);
         match store::sessions::is_live(&self.pool, claims.session, claims.user).await {
             Ok(true) => {
-                self.remember((claims.session, claims.user), claims.expires_at, now, revocations);
+                self.remember(&question, claims.user, claims.expires_at, now);
                 Ok(())
             }
             Ok(false) => {
-                // Not by `end`: whoever keeps sending a dead token must not keep others from being remembered.
-                self.verified().sessions.remove(&claims.session);
-                self.live.end_session(claims.session);
+                self.end(claims.session);
                 Err(Error::SessionRevoked)
             }
             Err(Error::Unavailable { .. }) if known => {
@@ -190,14 +216,14 @@ impl Sessions {
 
     /// The session has ended in the database: forgets it here and cuts its sockets.
     pub(crate) fn end(&self, session: SessionId) {
-        self.forget(session);
+        {
+            let mut verified = self.verified();
+            verified.sessions.remove(&session);
+            if let Some(asked) = verified.asked.get_mut(&session) {
+                asked.has_ended = true;
+            }
+        }
         self.live.end_session(session);
-    }
-
-    fn forget(&self, session: SessionId) {
-        let mut verified = self.verified();
-        verified.revocations = verified.revocations.wrapping_add(1);
-        verified.sessions.remove(&session);
     }
 
     pub(crate) fn end_all(&self, sessions: Vec<SessionId>) {
@@ -206,21 +232,28 @@ impl Sessions {
         }
     }
 
-    /// Somebody says that the session has ended: what is known of it here is forgotten, and if it has sockets, and really ended,
-    /// they are cut.
+    /// Somebody says that the session has ended. Anybody can say so, of any session: the database is asked, if anything here
+    /// hangs on the session, and until it answers everything stays as it is.
     pub(crate) async fn check_end(&self, session: SessionId) -> Result<()> {
-        self.forget(session);
-        if self.live.has_session(session) {
+        let is_known = {
+            let verified = self.verified();
+            verified.sessions.contains_key(&session) || verified.asked.contains_key(&session)
+        };
+        if is_known || self.live.has_session(session) {
             self.end_all(store::sessions::ended_among(&self.pool, &[session]).await?);
         }
         Ok(())
     }
 
-    /// Something may have been missed: the sessions with sockets are checked now, the others when they come.
-    pub(crate) async fn recheck(&self) -> Result<()> {
+    /// Something may have been missed: every session is asked about again when it comes.
+    pub(crate) fn doubt_all(&self) {
         for seen in self.verified().sessions.values_mut() {
             seen.at = None;
         }
+    }
+
+    /// Cuts the sockets of sessions that have ended.
+    pub(crate) async fn check_sockets(&self) -> Result<()> {
         let here = self.live.sessions();
         if !here.is_empty() {
             self.end_all(store::sessions::ended_among(&self.pool, &here).await?);
@@ -250,17 +283,18 @@ impl Sessions {
         Ok(Grant { token, refresh_token: self.refresh_keys.seal(refresh), expires_in: self.tokens.ttl() })
     }
 
-    fn remember(
-        &self,
-        (session, user): (SessionId, UserId),
-        until: DateTime<Utc>,
-        now: Moment,
-        revocations: u64,
-    ) {
+    /// To be called before the database is asked, and kept until its answer is remembered.
+    fn ask(&self, session: SessionId) -> Question<'_> {
+        self.verified().asked.entry(session).or_default().questions += 1;
+        Question { of: self, session }
+    }
+
+    fn remember(&self, question: &Question<'_>, user: UserId, until: DateTime<Utc>, now: Moment) {
+        let session = question.session;
         let mut verified = self.verified();
         verified.away_at = None;
         let room = verified.sessions.len() < REMEMBERED || verified.sessions.contains_key(&session);
-        if room && verified.revocations == revocations {
+        if room && !verified.asked.get(&session).is_some_and(|asked| asked.has_ended) {
             let seen = verified.sessions.entry(session).or_insert(Seen { user, at: None, until });
             seen.at = Some(now);
             seen.until = seen.until.max(until);
@@ -303,9 +337,8 @@ mod tests {
     }
 
     fn remember(sessions: &Sessions, claims: &Claims) {
-        let revocations = sessions.verified().revocations;
-        let session = (claims.session, claims.user);
-        sessions.remember(session, claims.expires_at, sessions.clock.now(), revocations);
+        let question = sessions.ask(claims.session);
+        sessions.remember(&question, claims.user, claims.expires_at, sessions.clock.now());
     }
 
     async fn code(sessions: &Sessions, claims: &Claims) -> &'static str {
@@ -339,7 +372,7 @@ mod tests {
         let clock = clock();
         let (sessions, claims) = (sessions(&clock), claims(&clock));
         remember(&sessions, &claims);
-        sessions.recheck().await.unwrap();
+        sessions.doubt_all();
         assert!(!sessions.verified().sessions[&claims.session].is_fresh(clock.now()));
         assert_eq!(code(&sessions, &claims).await, "live");
     }
@@ -349,11 +382,29 @@ mod tests {
         let clock = clock();
         let (sessions, claims) = (sessions(&clock), claims(&clock));
         remember(&sessions, &claims);
-        let before = sessions.verified().revocations;
+        let question = sessions.ask(claims.session);
         sessions.end(claims.session);
         assert_eq!(code(&sessions, &claims).await, "unavailable");
-        sessions.remember((claims.session, claims.user), claims.expires_at, clock.now(), before);
+        sessions.remember(&question, claims.user, claims.expires_at, clock.now());
         assert_eq!(code(&sessions, &claims).await, "unavailable");
+        drop(question);
+        assert!(sessions.verified().asked.is_empty());
+        remember(&sessions, &claims);
+        assert_eq!(code(&sessions, &claims).await, "live", "a later answer is believed again");
+    }
+
+    #[tokio::test]
+    async fn a_notice_of_a_stranger_keeps_nobody_from_being_remembered() {
+        let clock = clock();
+        let (sessions, claims) = (sessions(&clock), claims(&clock));
+        let question = sessions.ask(claims.session);
+        // The database is away: it is not asked about a session that is nothing to anybody here.
+        sessions.check_end(SessionId::new()).await.unwrap();
+        sessions.remember(&question, claims.user, claims.expires_at, clock.now());
+        assert_eq!(code(&sessions, &claims).await, "live");
+        // And what it does not bear out is not believed.
+        sessions.check_end(claims.session).await.unwrap_err();
+        assert!(sessions.verified().sessions[&claims.session].is_fresh(clock.now()));
     }
 
     #[tokio::test]
