@@ -3,14 +3,15 @@
 use super::pool::{self, StartError};
 use super::private::find_client;
 use percent_encoding::percent_decode_str;
+use rustix::fs::OFlags;
 use secrecy::SecretString;
 use sqlx::ConnectOptions;
 use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use tokio::process::Command;
@@ -30,6 +31,8 @@ pub(crate) enum BackupError {
     Exists(PathBuf),
     #[error("{0} is a folder")]
     Folder(PathBuf),
+    #[error("another backup is writing {0}")]
+    Busy(PathBuf),
     #[error("cannot write {0}: {1}")]
     Write(PathBuf, #[source] io::Error),
     #[error("cannot run {0}: {1}")]
@@ -60,8 +63,9 @@ pub(crate) async fn dump(
         found.ok_or(BackupError::NoClient(name))
     };
     let (pg_dump, pg_restore) = (client("pg_dump").await?, client("pg_restore").await?);
-    let (partial, out) = Partial::beside(file)?;
-    let write_error = |error| BackupError::Write(partial.0.clone(), error);
+    let partial = Partial::beside(file)?;
+    let (path, out) = (&partial.path, &partial.out);
+    let write_error = |error| BackupError::Write(path.clone(), error);
 
     let environment = environment(url, machine.search_path)?;
     let mut dump = Command::new(&pg_dump);
@@ -71,7 +75,7 @@ pub(crate) async fn dump(
     out.sync_all().map_err(write_error)?;
 
     let mut list = Command::new(&pg_restore);
-    list.arg("--list").arg(&partial.0).env_clear().env("PATH", machine.search_path).stdout(Stdio::null());
+    list.arg("--list").arg(path).env_clear().env("PATH", machine.search_path).stdout(Stdio::null());
     run(list, &pg_restore).await?;
     let size = out.metadata().map_err(write_error)?.len();
     expect_free(file, overwrite)?;
@@ -95,23 +99,47 @@ async fn server_major(url: &SecretString) -> Result<u32, BackupError> {
     Ok(u32::try_from(version / 10_000).unwrap_or_default())
 }
 
+/// Opened with a symbolic link's name, a file is refused.
+fn open_own(path: &Path) -> io::Result<File> {
+    let no_link = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).custom_flags(no_link).open(path)
+}
+
 /// A file that is removed, unless it becomes the backup.
-struct Partial(PathBuf);
+struct Partial {
+    path: PathBuf,
+    /// Locked by who writes it, which ends with the last process that has it open: also if that was killed.
+    out: File,
+}
 
 impl Partial {
-    /// Only its owner may read it: it has every password hash.
-    fn beside(file: &Path) -> Result<(Self, File), BackupError> {
+    /// Takes over what a backup left that was killed. Only its owner may read it: it has every password hash.
+    fn beside(file: &Path) -> Result<Self, BackupError> {
         let mut name = file.file_name().ok_or_else(|| BackupError::Folder(file.to_owned()))?.to_owned();
-        name.push(format!(".{}.partial", std::process::id()));
+        name.push(".partial");
         let path = file.with_file_name(name);
-        let out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-        let out = out.map_err(|error| BackupError::Write(path.clone(), error))?;
-        Ok((Self(path), out))
+        let write_error = |error| BackupError::Write(path.clone(), error);
+        let out = open_own(&path).map_err(write_error)?;
+        match out.try_lock() {
+            Err(TryLockError::WouldBlock) => return Err(BackupError::Busy(path)),
+            Err(TryLockError::Error(error)) => return Err(write_error(error)),
+            Ok(()) => {}
+        }
+        let ours = out.metadata().map_err(write_error)?;
+        // Else its writer has just finished, between the opening and the lock, and this is the backup.
+        let is_there = fs::symlink_metadata(&path)
+            .is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino()));
+        if !is_there {
+            return Err(BackupError::Busy(path));
+        }
+        out.set_permissions(fs::Permissions::from_mode(0o600)).map_err(write_error)?;
+        out.set_len(0).map_err(write_error)?;
+        Ok(Self { path, out })
     }
 
     fn become_(self, file: &Path) -> Result<(), BackupError> {
         let write_error = |error| BackupError::Write(file.to_owned(), error);
-        fs::rename(&self.0, file).map_err(write_error)?;
+        fs::rename(&self.path, file).map_err(write_error)?;
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
         // Best effort: not every file system lets its folders be synced.
         let _ = File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
@@ -121,8 +149,8 @@ impl Partial {
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        // Gone already, if it became the backup.
-        let _ = fs::remove_file(&self.0);
+        // Gone already, if it became the backup. Still locked: nobody else can have taken it over.
+        let _ = fs::remove_file(&self.path);
     }
 }
 
@@ -202,7 +230,6 @@ fn ssl_mode(mode: PgSslMode) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     fn variables(url: &str) -> Vec<(&'static str, String)> {
         let environment = environment(&url.into(), OsStr::new("/bin")).unwrap();
@@ -255,12 +282,38 @@ mod tests {
     fn what_is_not_finished_leaves_nothing_and_what_is_there_is_not_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("backup");
-        let (partial, _) = Partial::beside(&file).unwrap();
-        assert_eq!(fs::metadata(&partial.0).unwrap().permissions().mode() & 0o777, 0o600);
+        let partial = Partial::beside(&file).unwrap();
+        assert_eq!(fs::metadata(&partial.path).unwrap().permissions().mode() & 0o777, 0o600);
         drop(partial);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         fs::write(&file, "precious").unwrap();
         assert!(expect_free(&file, false).is_err() && expect_free(&file, true).is_ok());
         assert!(expect_free(folder.path(), true).is_err());
+    }
+
+    #[test]
+    fn what_a_killed_backup_left_is_taken_over_and_what_one_still_writes_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, left) = (folder.path().join("backup"), folder.path().join("backup.partial"));
+        fs::write(&left, "half a backup").unwrap();
+        fs::set_permissions(&left, fs::Permissions::from_mode(0o644)).unwrap();
+        let partial = Partial::beside(&file).unwrap();
+        let taken = fs::metadata(&left).unwrap();
+        assert_eq!((taken.len(), taken.permissions().mode() & 0o777), (0, 0o600));
+        let busy = Partial::beside(&file).err().unwrap().to_string();
+        assert_eq!(busy, format!("another backup is writing {}", left.display()));
+        assert!(left.exists());
+        partial.become_(&file).unwrap();
+        assert!(file.exists() && !left.exists());
+    }
+
+    #[test]
+    fn a_link_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let precious = folder.path().join("precious");
+        fs::write(&precious, "precious").unwrap();
+        std::os::unix::fs::symlink(&precious, folder.path().join("backup.partial")).unwrap();
+        assert!(matches!(Partial::beside(&folder.path().join("backup")), Err(BackupError::Write(..))));
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
     }
 }
