@@ -113,3 +113,15 @@ async fn every_path_of_the_contract_is_a_route_of_its_own() {
         assert!(found.keys().find(counted).is_some(), "{method} {path}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_is_one_of_rows_and_not_of_when_people_were_last_seen() {
+    let app = TestApp::start().await;
+    let (alice, bob) = app.pair().await;
+    alice.leave().await;
+    bob.leave().await;
+    app.until("select count(*) = 2 from users where last_seen_at is not null").await;
+    let read = scrape(app.address).await;
+    assert_eq!(read["video_call_journal_commit_seconds_count"], "0");
+    assert_eq!(read["video_call_journal_rows_written_total"], "0");
+}

@@ -286,6 +286,7 @@ impl Call {
             started_at: self.started.wall,
             answered_at,
             ended_at: None,
+            rang: !self.is_dialling(),
         }
     }
 

@@ -46,4 +46,6 @@ pub(crate) struct CallRecord {
     pub(crate) started_at: DateTime<Utc>,
     pub(crate) answered_at: Option<DateTime<Utc>>,
     pub(crate) ended_at: Option<DateTime<Utc>>,
+    /// Somebody was rung. Not on record: it is for who watches the server.
+    pub(crate) rang: bool,
 }

@@ -177,11 +177,13 @@ fn every_event_in_every_state_by_every_actor() {
 #[test]
 fn a_call_rings_once_it_is_announced_and_the_caller_is_told() {
     let mut fixture = Fixture::dialling();
+    assert!(!fixture.call.record().rang);
     fixture.apply(Event::Candidate { by: fixture.actor("caller"), candidate: candidate(7) }).unwrap();
     let devices = vec![(fixture.actor("callee").device, fixture.actor("callee").session)];
     let result = fixture.apply(Event::Announced { devices: devices.clone() });
     let expected = "callee: incoming; callee: candidate {\"candidate\":\"7\"}; caller: status Ringing";
     assert_eq!(fixture.told(&result), expected);
+    assert!(fixture.call.record().rang);
     assert!(fixture.apply(Event::Announced { devices }).is_err(), "once");
 }
 

@@ -110,6 +110,7 @@ impl Switchboard {
             started_at: now.wall,
             answered_at: None,
             ended_at: Some(now.wall),
+            rang: false,
         });
         self.remember(id, PastCall { caller, callee, rejected: false }, now);
         id

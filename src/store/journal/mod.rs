@@ -315,6 +315,7 @@ mod tests {
             started_at: DateTime::UNIX_EPOCH,
             answered_at: None,
             ended_at: None,
+            rang: true,
         }
     }
 

@@ -150,7 +150,8 @@ impl Writer {
     /// Tries until the batch is written.
     async fn write_at_last(&mut self, batch: &Batch) {
         let [mut pause, longest] = RETRY;
-        while let Err(error) = self.write(batch).await {
+        let mut rows_are_in = batch.rows.is_empty();
+        while let Err(error) = self.write(batch, &mut rows_are_in).await {
             self.connection = None;
             self.metrics.failures.inc();
             self.journal.0.progress.send_modify(|progress| progress.away = true);
@@ -160,8 +161,8 @@ impl Writer {
         }
     }
 
-    /// One attempt. A row that the database refuses for what it is gets written alone, or dropped with a loud word.
-    async fn write(&mut self, batch: &Batch) -> Result<(), sqlx::Error> {
+    /// One attempt. `rows_are_in`: those of the batch are written, by this attempt or an earlier one.
+    async fn write(&mut self, batch: &Batch, rows_are_in: &mut bool) -> Result<(), sqlx::Error> {
         let mut connection = self.take_connection().await?;
         if !self.owns {
             match self.try_to_own(&mut connection).await {
@@ -171,25 +172,9 @@ impl Writer {
                 Ok(()) => {}
             }
         }
-        let begun = Instant::now();
-        match limited(insert_calls(&mut connection, &batch.rows, self.node)).await {
-            Err(error) if is_the_rows_fault(&error) => {
-                for row in &batch.rows {
-                    match limited(insert_calls(&mut connection, std::slice::from_ref(row), self.node)).await {
-                        Err(error) if !is_the_rows_fault(&error) => return Err(error),
-                        Err(error) => {
-                            self.metrics.dropped.inc();
-                            tracing::error!(call = %row.id, %error, "history refuses a row; it is dropped");
-                        }
-                        Ok(()) => self.metrics.rows.inc(),
-                    }
-                }
-            }
-            other => {
-                other?;
-                self.metrics.rows.inc_by(batch.rows.len() as u64);
-                self.metrics.commit.observe(begun.elapsed().as_secs_f64());
-            }
+        if !*rows_are_in {
+            self.write_rows(&mut connection, batch).await?;
+            *rows_are_in = true;
         }
         self.journal.rows_are_written(batch);
         if !batch.last_seen.is_empty() {
@@ -201,6 +186,35 @@ impl Writer {
             }
         }
         self.connection = Some(connection);
+        Ok(())
+    }
+
+    /// A row that the database refuses for what it is gets written alone, or dropped with a loud word. Counted when all are in:
+    /// an attempt that fails half way is repeated as a whole.
+    async fn write_rows(&self, connection: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::Error> {
+        let begun = Instant::now();
+        match limited(insert_calls(connection, &batch.rows, self.node)).await {
+            Err(error) if is_the_rows_fault(&error) => {}
+            other => {
+                other?;
+                self.metrics.rows.inc_by(batch.rows.len() as u64);
+                self.metrics.commit.observe(begun.elapsed().as_secs_f64());
+                return Ok(());
+            }
+        }
+        let (mut written, mut dropped) = (0, 0);
+        for row in &batch.rows {
+            match limited(insert_calls(connection, std::slice::from_ref(row), self.node)).await {
+                Err(error) if !is_the_rows_fault(&error) => return Err(error),
+                Err(error) => {
+                    dropped += 1;
+                    tracing::error!(call = %row.id, %error, "history refuses a row; it is dropped");
+                }
+                Ok(()) => written += 1,
+            }
+        }
+        self.metrics.rows.inc_by(written);
+        self.metrics.dropped.inc_by(dropped);
         Ok(())
     }
 

@@ -131,7 +131,7 @@ impl Calls {
         self.ended.with_label_values(&[status.as_str(), reason.as_str()]).inc();
         if let (Some(answered), Some(ended)) = (row.answered_at, row.ended_at) {
             self.talk.observe(seconds(answered, ended));
-        } else if !matches!(reason, EndReason::UserOffline | EndReason::UserBusy) {
+        } else if row.rang {
             self.rang_until(status.as_str(), row, row.ended_at);
         }
     }
@@ -171,6 +171,7 @@ mod tests {
             started_at: at(100),
             answered_at: answered.map(at),
             ended_at: ended.map(at),
+            rang: true,
         }
     }
 
@@ -182,7 +183,12 @@ mod tests {
         calls.changed(&row(CallStatus::Active, None, Some(104), None));
         calls.changed(&row(CallStatus::Completed, Some(EndReason::Hangup), Some(104), Some(134)));
         calls.changed(&row(CallStatus::Missed, Some(EndReason::NoAnswer), None, Some(160)));
-        calls.changed(&row(CallStatus::Missed, Some(EndReason::UserBusy), None, Some(100)));
+        for (status, reason) in
+            [(CallStatus::Missed, EndReason::UserBusy), (CallStatus::Cancelled, EndReason::Cancelled)]
+        {
+            let unheard = row(status, Some(reason), None, Some(105));
+            calls.changed(&CallRecord { rang: false, ..unheard });
+        }
         let text = metrics.render().unwrap();
         for line in [
             r#"video_call_calls_ended_total{end_reason="hangup",status="completed"} 1"#,
@@ -193,6 +199,7 @@ mod tests {
             r#"video_call_call_ring_seconds_count{outcome="answered"} 1"#,
             r#"video_call_call_ring_seconds_sum{outcome="missed"} 60"#,
             r#"video_call_call_ring_seconds_count{outcome="missed"} 1"#,
+            r#"video_call_call_ring_seconds_count{outcome="cancelled"} 0"#,
             "video_call_call_talk_seconds_sum 30",
         ] {
             assert!(text.lines().any(|there| there == line), "{line} in {text}");
