@@ -2,6 +2,7 @@
 
 use super::{Tls, read_pair};
 use crate::clock::Clock;
+use crate::config::TlsFiles;
 use crate::server::signal::Hangups;
 use chrono::{DateTime, Utc};
 use std::os::unix::fs::MetadataExt;
@@ -21,7 +22,7 @@ const RETRY_EVERY: Duration = Duration::from_mins(1);
 /// What changes when a file does, behind any number of links: Kubernetes swaps a link to a folder, certbot a link to a
 /// file, others write in place.
 #[derive(Clone, PartialEq, Eq)]
-struct Trace {
+pub(super) struct Trace {
     length: u64,
     modified: Option<SystemTime>,
     /// The file itself, and when anything about it changed.
@@ -29,14 +30,14 @@ struct Trace {
 }
 
 /// None: there is no such file.
-type Traces = [Option<Trace>; 2];
+pub(super) type Traces = [Option<Trace>; 2];
 
 impl Tls {
     /// Reads the pair again when its files change, and at SIGHUP. A bad one is an error in the log, once, and the old one
     /// stays. Runs until it is dropped.
     pub(crate) async fn follow(self: Arc<Self>, clock: Clock) {
         let mut hangups = Hangups::new();
-        let mut used = self.traces().await;
+        let mut used = self.first.clone();
         let mut before = used.clone();
         let mut warned = None::<Instant>;
         let mut failed = None::<Instant>;
@@ -93,13 +94,17 @@ impl Tls {
 
     async fn traces(self: &Arc<Self>) -> Traces {
         let tls = Arc::clone(self);
-        blocking(move || [trace(&tls.files.cert), trace(&tls.files.key)]).await.unwrap_or_default()
+        blocking(move || traces(&tls.files)).await.unwrap_or_default()
     }
 }
 
 /// Files may lie on a slow network.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     tokio::task::spawn_blocking(work).await.ok()
+}
+
+pub(super) fn traces(files: &TlsFiles) -> Traces {
+    [trace(&files.cert), trace(&files.key)]
 }
 
 fn trace(path: &Path) -> Option<Trace> {

@@ -10,6 +10,7 @@ pub(crate) use pair::{Pair, read_pair};
 
 use crate::config::{ConfigError, TlsFiles};
 use crate::domain::ids::RequestId;
+use follow::Traces;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -25,14 +26,17 @@ const HANDSHAKE: u8 = 22;
 /// The certificate that new connections are shown. A connection keeps the one it began with.
 pub(crate) struct Tls {
     files: TlsFiles,
+    /// What the files were like before they were read.
+    first: Traces,
     current: RwLock<Arc<Pair>>,
 }
 
 impl Tls {
     /// Reads the certificate and its key, which must be good.
     pub(crate) fn load(files: &TlsFiles) -> Result<Arc<Self>, ConfigError> {
+        let first = follow::traces(files);
         let pair = read_pair(files)?;
-        Ok(Arc::new(Self { files: files.clone(), current: RwLock::new(Arc::new(pair)) }))
+        Ok(Arc::new(Self { files: files.clone(), first, current: RwLock::new(Arc::new(pair)) }))
     }
 
     fn current(&self) -> Arc<Pair> {

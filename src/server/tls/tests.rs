@@ -255,6 +255,17 @@ fn replace_by_link(path: &Path, target: &Path) {
 }
 
 #[tokio::test]
+async fn what_changed_before_anybody_looked_is_taken_up_too() {
+    let [first, second] = [new_pair(), new_pair()];
+    let files = Files::new(&first);
+    let tls = files.load();
+    write(&files.files, &second);
+    let following = tokio::spawn(Arc::clone(&tls).follow(Clock::machine()));
+    until_shown(&run(&tls, hello(), limits()), &[&first, &second], &second).await;
+    following.abort();
+}
+
+#[tokio::test]
 async fn a_bad_new_pair_is_not_used_and_a_good_one_after_it_is() {
     let [first, second] = [new_pair(), new_pair()];
     let files = Files::new(&first);
