@@ -85,10 +85,19 @@ async fn a_start_does_not_keep_everybody_from_a_table_that_a_backup_reads() {
 async fn an_index_that_was_left_half_made_is_made_anew() {
     let database = TestDatabase::create().await;
     let url = database.url.clone().into();
-    database.execute("delete from _sqlx_migrations where version = 20261126000002").await;
     database
-        .execute("update pg_index set indisvalid = false where indexrelid = 'calls_named_by_end'::regclass")
+        .execute(
+            "delete from _sqlx_migrations where version = 20261126000002;
+             drop index calls_named_by_end;
+             insert into calls (id, call_type, status, end_reason, started_at, ended_at, node_id)
+             select gen_random_uuid(), 'video', 'missed', 'no_answer', now(), now(), gen_random_uuid()
+             from generate_series(1, 2)",
+        )
         .await;
+    // One that fails half-way leaves just that.
+    let unique = "create unique index concurrently calls_named_by_end on calls (ended_at)";
+    assert!(database.try_execute(unique).await.is_err());
+    assert_eq!(database.rows(INDEX).await, [json!({"valid": false})]);
     admin::migrate(&url).await.unwrap();
     assert_eq!(database.rows(INDEX).await, [json!({"valid": true})]);
 }
