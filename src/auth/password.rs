@@ -213,12 +213,15 @@ impl Passwords {
         let (answer, answered) = oneshot::channel();
         // A thread costs a thousandth of the hash it is made for, and takes its priority with it when it ends.
         let hasher = thread::Builder::new().name("hasher".into()).spawn(move || {
-            let _places = (admitted, running);
+            let places = (admitted, running);
             give_way();
             let begun = Instant::now();
             let result = work(&workshop);
+            let took = begun.elapsed();
+            // Before the answer: whoever has it finds a place for the next, and this thread may not run again for a while.
+            drop(places);
             // Whoever has left wants no answer.
-            let _ = answer.send((result, begun.elapsed()));
+            let _ = answer.send((result, took));
         });
         if let Err(error) = hasher {
             tracing::warn!(%error, "no thread for a password");
