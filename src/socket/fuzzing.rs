@@ -1,12 +1,13 @@
 //! What must hold whatever events anybody sends: four devices of three users, the real parsers, the real rules.
 
-use super::adapter::{Known, apply};
-use super::calls::dial;
+use super::adapter::Known;
+use super::calls::{dial, read};
 use super::inbound::{Authenticate, Inbound, Join};
+use super::presence::watch_users;
 use crate::auth::token::Claims;
 use crate::clock::Clock;
 use crate::domain::call::Rules;
-use crate::domain::ids::{CallId, DeviceId, SessionId, UserId};
+use crate::domain::ids::{CallId, DeviceId, NodeId, SessionId, UserId};
 use crate::domain::media::{Candidate, Description};
 use crate::domain::message::{Message, Party};
 use crate::domain::presence::PresenceMode;
@@ -125,7 +126,7 @@ impl Stage {
         let rules = Rules { ring_timeout: Duration::from_mins(1), reconnect_grace: Duration::from_secs(15) };
         let clock = Clock::held(DateTime::UNIX_EPOCH);
         let (journal, sink) = (Journal::new(1000), Arc::new(sent.clone()));
-        let live = Live::new(clock, rules, None, journal, sink, Calls::unread());
+        let live = Live::new(NodeId::new(), clock, rules, None, journal, sink, Calls::unread());
         let actors = [('a', "alice", 0xa), ('b', "bob", 0xb), ('c', "carol", 0xc), ('d', "bob", 0xb)];
         let actors = actors.iter().filter_map(|(letter, name, number)| Actor::new(*letter, name, *number));
         let stage =
@@ -155,10 +156,14 @@ impl Stage {
         match Known::of(event.kind) {
             Some(Known::CallUser) => self.dial(actor, event),
             Some(Known::Authenticate) => event.parse::<Authenticate>().map(drop),
-            Some(Known::Immediate(known)) => apply(&self.live, actor.device, known, event).map(drop),
+            Some(Known::WatchUsers) => watch_users(&self.live, actor.device, event).map(drop),
+            Some(Known::OnCall(known)) => {
+                let act = read(actor.device, known, event)?;
+                self.live.act(actor.device, act, self.live.now())
+            }
             None if event.kind == SocketEvent::Join => {
                 let join: Join = event.parse()?;
-                self.live.join(actor.joining(join.resume))
+                self.live.join(actor.joining(join.resume)).map(drop)
             }
             None => Err(Error::UnknownEvent),
         }
@@ -169,15 +174,17 @@ impl Stage {
         let (mut dialled, wanted) = dial(&self.live, actor.device, &actor.me, event)?;
         if matches!(dialled, Dial::LookUp) && wanted.to == user(0xe) {
             let erin = Username::parse("erin").ok().map(|username| Party { id: wanted.to, username });
-            dialled = self.live.dial(actor.device, wanted.to, erin, wanted.media)?;
+            dialled = self.live.dial(actor.device, wanted.to, erin, wanted.media.clone())?;
         }
         let Dial::Waits(reply, _) = dialled else { return Err(Error::NotFound("There is no such user")) };
+        let (waits, now) = (Dial::Waits(reply, None), self.live.now());
         // A call that was found already there keeps its parties.
         let parties = self.parties.entry(reply.call).or_insert([actor.me.user, wanted.to]);
         assert!(parties.contains(&actor.me.user) && parties.contains(&wanted.to), "another's call");
         self.newest = reply.call.to_string();
-        let rung = self.live.on_record(actor.device, reply, None, self.live.now()).now_or_never();
-        rung.map_or(Ok(()), |rung| rung.map(drop))
+        let settled =
+            self.live.settle(actor.device, wanted.to, None, wanted.media, waits, now).now_or_never();
+        settled.map_or(Ok(()), |settled| Ok(settled.map(drop)?))
     }
 
     fn check_what_was_sent(&self) {
@@ -292,5 +299,16 @@ fn is_candidate(candidate: &Candidate) -> bool {
 /// Whether another program than a browser can make sense of all of it.
 fn is_readable(media: &impl Serialize) -> bool {
     let text = serde_json::to_string(media).unwrap_or_default();
-    serde_json::from_str::<serde_json::Value>(&text).is_ok_and(|media| !media.to_string().contains("\\u0000"))
+    serde_json::from_str(&text).is_ok_and(|media| !holds_nul(&media))
+}
+
+/// Not by its text: there a backslash and `u0000` look much the same.
+fn holds_nul(value: &serde_json::Value) -> bool {
+    use serde_json::Value as Json;
+    match value {
+        Json::String(text) => text.contains('\0'),
+        Json::Array(items) => items.iter().any(holds_nul),
+        Json::Object(fields) => fields.iter().any(|(name, value)| name.contains('\0') || holds_nul(value)),
+        Json::Null | Json::Bool(_) | Json::Number(_) => false,
+    }
 }
