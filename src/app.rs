@@ -6,6 +6,7 @@ use crate::auth::refresh_token::RefreshKeys;
 use crate::auth::sessions::Sessions;
 use crate::auth::token::Tokens;
 use crate::clock::Clock;
+use crate::cluster::Counted;
 use crate::config::Config;
 use crate::domain::time::Moment;
 use crate::error::Result;
@@ -48,9 +49,11 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    fn new(config: &Config, refusals: &Refusals) -> Result<Self> {
+    fn new(config: &Config, refusals: &Refusals, live: &Arc<Live>) -> Result<Self> {
+        let elsewhere = Arc::clone(live);
+        let tell = move |address| elsewhere.count_elsewhere(Counted::Login(address));
         Ok(Self {
-            logins: Limit::per_minute(config.login_rate_per_minute, &refusals.login)?,
+            logins: Limit::per_minute(config.login_rate_per_minute, &refusals.login)?.telling(tell),
             api: Limit::per_minute(config.api_rate_per_minute, &refusals.api)?,
             handshakes: Limit::per_minute(
                 config.api_rate_per_minute.saturating_mul(10),
@@ -87,8 +90,9 @@ impl App {
             sessions.clone(),
             config.registration,
             clock.clone(),
+            live.clone(),
         );
-        let limits = Limits::new(&config, refusals)?;
+        let limits = Limits::new(&config, refusals, &live)?;
         let probe = Probe::new(pool.clone(), clock.clone());
         let (started, draining) = (clock.now(), Arc::default());
         Ok(Arc::new(Self {
@@ -105,6 +109,16 @@ impl App {
             started,
             draining,
         }))
+    }
+
+    /// Something was counted on another node.
+    pub(crate) fn count(&self, counted: &Counted) {
+        match counted {
+            // By the calls themselves.
+            Counted::Call(_) => {}
+            Counted::Login(address) => self.limits.logins.count_elsewhere(address),
+            Counted::Failure { name, address } => self.accounts.count_failure(name, *address),
+        }
     }
 
     /// What has to be done beside requests: following what others do in the database, forgetting what is old. Runs until it is dropped.

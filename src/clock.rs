@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
+/// The monotonic reading at the start of the process: what began before, on another node, has its place on the clock too.
+const BEFORE: Duration = Duration::from_hours(24 * 366);
+
 /// Tells the time. Cheap to clone; clones of a held clock move together.
 #[derive(Debug, Clone)]
 pub struct Clock(Source);
@@ -32,7 +35,7 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "this is the room where the clock is read")]
     pub fn now(&self) -> Moment {
         match &self.0 {
-            Source::Machine { start } => Moment { wall: Utc::now(), mono: start.elapsed() },
+            Source::Machine { start } => Moment { wall: Utc::now(), mono: BEFORE + start.elapsed() },
             Source::Held(now) => *now.borrow(),
         }
     }
@@ -40,7 +43,9 @@ impl Clock {
     /// Waits until [`Moment::mono`] has reached `deadline`.
     pub async fn sleep_until(&self, deadline: Duration) {
         match &self.0 {
-            Source::Machine { start } => tokio::time::sleep_until((*start + deadline).into()).await,
+            Source::Machine { start } => {
+                tokio::time::sleep_until((*start + deadline.saturating_sub(BEFORE)).into()).await;
+            }
             Source::Held(now) => {
                 // The sender lives in `self`, so the wait can only end by the time being reached.
                 let _ = now.subscribe().wait_for(|now| now.mono >= deadline).await;

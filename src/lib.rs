@@ -5,6 +5,9 @@
 //! rules of [`domain`] under one short lock. What the rules say must happen goes two ways: messages to the outbox of
 //! [`socket`], history rows to the journal in [`store`], which writes them behind. The acknowledgement answers.
 //!
+//! Where several servers are one, [`cluster`] carries what they tell each other: a call lives on one of them, and what a device on another
+//! wants of it is judged there.
+//!
 //! REST requests come in through [`http`]; accounts, tokens and sessions are the business of [`auth`]. [`service`] starts
 //! and stops the whole, on a database that [`database`] finds or makes. Only [`config`] reads the environment, only
 //! [`clock`] the time, and [`error`] has everything that can go wrong for a client.
@@ -16,6 +19,7 @@ pub mod admin;
 mod app;
 mod auth;
 pub mod clock;
+mod cluster;
 pub mod config;
 pub mod database;
 mod domain;

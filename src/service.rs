@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::clock::Clock;
+use crate::cluster::{Cluster, Tasks};
 use crate::config::{AppEnv, Config};
 use crate::domain::call::Rules;
 use crate::domain::ids::NodeId;
@@ -10,9 +11,9 @@ use crate::http;
 use crate::live::Live;
 use crate::server::{self, Limits, Registry, Tls, read_pair};
 use crate::socket::{Outbox, Sockets};
-use crate::store::journal::{Journal, Writer};
+use crate::store::journal::{Coroner, Journal, Writer};
 use crate::store::pool;
-use crate::telemetry::{self, metrics::Metrics};
+use crate::telemetry::{self, metrics, metrics::Metrics};
 use crate::version::{REVISION, VERSION};
 use crate::vitals;
 use secrecy::SecretString;
@@ -65,14 +66,16 @@ impl Service {
         pool::migrate(&url).await?;
         let pool = pool::connect(&url, POOL_SIZE).await?;
         let journal = Journal::new(config.journal_capacity);
-        let writer = Writer::start(journal.clone(), url, NodeId::new(), metrics.writing.clone()).await?;
+        let node = NodeId::new();
+        let cluster = enter_cluster(config.redis_url.as_ref(), node, &clock).await?;
+        let coroner = cluster.as_ref().map(|(cluster, _)| coroner(cluster));
+        let writer = Writer::start(journal.clone(), url, node, metrics.writing.clone(), coroner).await?;
 
         let config = Arc::new(config);
         let outbox = Arc::new(Outbox::default());
-        let rules = Rules { ring_timeout: config.ring_timeout, reconnect_grace: config.reconnect_grace };
-        let call_rate = call_rate(config.call_rate_per_minute);
+        let (cluster, tasks) = cluster.unzip();
         let (sink, calls) = (outbox.clone(), metrics.calls.clone());
-        let live = Arc::new(Live::new(clock.clone(), rules, call_rate, journal.clone(), sink, calls));
+        let live = live(&config, node, clock.clone(), journal.clone(), sink, calls, cluster);
         let app = App::new(Arc::clone(&config), clock, pool, Arc::clone(&live), metrics)?;
         let connections = Registry::new(limits(&config));
         vitals::register(&app, &outbox, &journal, &connections)?;
@@ -80,6 +83,7 @@ impl Service {
         let (layer, io) = sockets.layer();
         let service = http::wrap(layer.layer(http::router(Arc::clone(&app))), &app);
 
+        let mut background = meet_others(&app, tasks).await?;
         let (stop_serving, stop_writing) = (CancellationToken::new(), CancellationToken::new());
         let drain = config.shutdown_timeout / DRAIN_SHARE;
         let serving = tokio::spawn(server::serve(
@@ -91,18 +95,7 @@ impl Service {
             drain,
         ));
         let writing = tokio::spawn(writer.run(stop_writing.clone()));
-        let mut background = vec![
-            tokio::spawn(Arc::clone(&app).upkeep()),
-            tokio::spawn(async move { sockets.reap().await }),
-            tokio::spawn({
-                let live = Arc::clone(&live);
-                async move { live.serve_deadlines().await }
-            }),
-            tokio::spawn(async move { tokio::join!(live.announce_deltas(), live.announce_lists()).0 }),
-        ];
-        if let Some(tls) = &tls {
-            background.push(tokio::spawn(Arc::clone(tls).follow(app.clock.clone())));
-        }
+        background.extend(beside(&app, sockets, tls.as_ref()));
         tracing::info!(%address, tls = tls.is_some(), version = VERSION, revision = REVISION, "serving");
         let metrics = metrics_listener.map(|listener| MetricsPort::serve(listener, &app)).transpose()?;
         Ok(Self {
@@ -138,7 +131,10 @@ impl Service {
         tracing::info!(calls, users, "shutting down");
         // From here on probes hear that the server is not ready, and no client may come back to it.
         self.app.draining.store(true, Ordering::Relaxed);
+        self.app.live.hand_over().await;
         self.app.live.shut_down();
+        self.app.live.flushed().await;
+        self.app.live.say_goodbye().await;
         if users > 0 {
             tokio::time::sleep(FAREWELL.min(time / 4)).await;
         }
@@ -184,6 +180,80 @@ pub fn preflight(config: &Config) -> Result<Vec<String>, StartError> {
         notes.push(format!("WEB_ROOT {root} has no index.html: a page says how to build it"));
     }
     Ok(notes)
+}
+
+/// What runs beside requests.
+fn beside(app: &Arc<App>, sockets: Arc<Sockets>, tls: Option<&Arc<Tls>>) -> Vec<JoinHandle<()>> {
+    let (deadlines, presence) = (Arc::clone(&app.live), Arc::clone(&app.live));
+    let mut running = vec![
+        tokio::spawn(Arc::clone(app).upkeep()),
+        tokio::spawn(async move { sockets.reap().await }),
+        tokio::spawn(async move { deadlines.serve_deadlines().await }),
+        tokio::spawn(async move { tokio::join!(presence.announce_deltas(), presence.announce_lists()).0 }),
+    ];
+    running.extend(tls.map(|tls| tokio::spawn(Arc::clone(tls).follow(app.clock.clone()))));
+    running
+}
+
+/// How long a new node waits for the others to say what is on them.
+const MEETING: Duration = Duration::from_secs(5);
+
+async fn enter_cluster(
+    redis: Option<&SecretString>,
+    node: NodeId,
+    clock: &Clock,
+) -> Result<Option<(Arc<Cluster>, Tasks)>, StartError> {
+    let Some(redis) = redis else { return Ok(None) };
+    let entered = Cluster::enter(redis, node, clock.clone()).await;
+    let entered = entered.map_err(|error| format!("REDIS_URL: cannot use this Redis: {error}"))?;
+    tracing::info!(%node, "one of several nodes");
+    Ok(Some(entered))
+}
+
+fn live(
+    config: &Config,
+    node: NodeId,
+    clock: Clock,
+    journal: Journal,
+    sink: Arc<Outbox>,
+    calls: metrics::Calls,
+    cluster: Option<Arc<Cluster>>,
+) -> Arc<Live> {
+    let rules = Rules { ring_timeout: config.ring_timeout, reconnect_grace: config.reconnect_grace };
+    let live = Live::new(node, clock, rules, call_rate(config.call_rate_per_minute), journal, sink, calls);
+    Arc::new(match cluster {
+        Some(cluster) => live.among(cluster),
+        None => live,
+    })
+}
+
+fn coroner(cluster: &Arc<Cluster>) -> Coroner {
+    let cluster = Arc::clone(cluster);
+    Box::new(move |calls| {
+        let cluster = Arc::clone(&cluster);
+        Box::pin(async move { cluster.dead_among(&calls).await.ok().flatten() })
+    })
+}
+
+/// Says what is here and hears what is on the others, before clients are let in.
+async fn meet_others(app: &Arc<App>, tasks: Option<Tasks>) -> Result<Vec<JoinHandle<()>>, StartError> {
+    let Some(Tasks { outgoing, incoming, mut members, news }) = tasks else { return Ok(Vec::new()) };
+    let others = members.enter().await?;
+    let (live, counting) = (Arc::clone(&app.live), Arc::downgrade(app));
+    live.count_by(move |counted| {
+        if let Some(app) = counting.upgrade() {
+            app.count(&counted);
+        }
+    });
+    let following = Arc::clone(&live);
+    let running = vec![
+        tokio::spawn(outgoing.run()),
+        tokio::spawn(incoming.run()),
+        tokio::spawn(members.run()),
+        tokio::spawn(async move { following.follow_nodes(news).await }),
+    ];
+    live.meet(&others, MEETING).await;
+    Ok(running)
 }
 
 /// `METRICS_ADDR`

@@ -1,6 +1,7 @@
 //! What is so at a moment, for whoever scrapes: read from where it is, and not counted a second time.
 
 use crate::app::App;
+use crate::cluster::{Cluster, Counts};
 use crate::error::Result;
 use crate::live::Live;
 use crate::server::Registry;
@@ -21,6 +22,9 @@ pub(crate) fn register(
 ) -> Result<()> {
     of_connections(&app.metrics, outbox, connections)?;
     of_live(&app.metrics, &app.live)?;
+    if let Some(cluster) = app.live.cluster() {
+        of_cluster(&app.metrics, cluster)?;
+    }
     of_history(&app.metrics, &app.live, journal)?;
     of_database(app)?;
     of_passwords(app)?;
@@ -52,15 +56,17 @@ fn of_connections(metrics: &Metrics, outbox: &Arc<Outbox>, connections: &Arc<Reg
 
 fn of_live(metrics: &Metrics, live: &Arc<Live>) -> Result<()> {
     let of = Arc::clone(live);
-    metrics
-        .gauge("video_call_users_online", "Users with a joined device.", move || number(of.active_users()))?;
+    metrics.gauge("video_call_users_online", "Users with a joined device, on whatever node.", move || {
+        number(of.active_users())
+    })?;
     let of = Arc::clone(live);
-    metrics
-        .gauge("video_call_devices_joined", "Sockets that have joined.", move || number(of.device_count()))?;
+    metrics.gauge("video_call_devices_joined", "Sockets that have joined, on this node.", move || {
+        number(of.device_count())
+    })?;
     let of = Arc::clone(live);
     metrics.gauges(
         "video_call_calls",
-        "Live calls by state; dialling: not on record yet, so nobody is rung.",
+        "Calls that live on this node by state; dialling: not on record yet, so nobody is rung.",
         "state",
         move || {
             let states = of.calls_by_state();
@@ -71,6 +77,43 @@ fn of_live(metrics: &Metrics, live: &Arc<Live>) -> Result<()> {
             ]
         },
     )
+}
+
+fn of_cluster(metrics: &Metrics, cluster: &Arc<Cluster>) -> Result<()> {
+    let of = Arc::clone(cluster);
+    metrics.gauge(
+        "video_call_cluster_nodes",
+        "Nodes that are alive, this one included, as far as it knows.",
+        move || number(of.peers().len() + 1),
+    )?;
+    let of = Arc::clone(cluster);
+    metrics.gauge("video_call_cluster_redis_up", "Whether Redis answers.", move || truth(of.is_up()))?;
+    let of = Arc::clone(cluster);
+    metrics.gauge("video_call_cluster_backlog_steps", "What waits to be sent to Redis.", move || {
+        number(of.backlog())
+    })?;
+    for (name, help, read) in [
+        (
+            "video_call_cluster_letters_sent_total",
+            "Letters to other nodes.",
+            Counts::sent as fn(&Counts) -> u64,
+        ),
+        ("video_call_cluster_letters_received_total", "Letters of other nodes.", Counts::received),
+        (
+            "video_call_cluster_letters_missed_total",
+            "Letters of other nodes that never came.",
+            Counts::missed,
+        ),
+        (
+            "video_call_cluster_calls_adopted_total",
+            "Calls taken over from nodes that are gone.",
+            Counts::adopted,
+        ),
+    ] {
+        let of = Arc::clone(cluster);
+        metrics.counter(name, help, move || large(read(&of.counts)))?;
+    }
+    Ok(())
 }
 
 fn of_history(metrics: &Metrics, live: &Arc<Live>, journal: &Journal) -> Result<()> {

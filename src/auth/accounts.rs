@@ -5,9 +5,11 @@ use super::sessions::{Grant, Origin, Sessions};
 use super::throttle::{Attempt, LoginThrottle};
 use super::token::Claims;
 use crate::clock::Clock;
+use crate::cluster::Counted;
 use crate::config::Registration;
 use crate::domain::username::Username;
 use crate::error::{Error, FieldError, Result};
+use crate::live::Live;
 use crate::store::Pool;
 use crate::store::users::{self, Account};
 use crate::telemetry::metrics::Refusals;
@@ -37,6 +39,7 @@ pub(crate) struct Accounts {
     sessions: Arc<Sessions>,
     registration: Registration,
     clock: Clock,
+    live: Arc<Live>,
 }
 
 impl Accounts {
@@ -47,9 +50,10 @@ impl Accounts {
         sessions: Arc<Sessions>,
         registration: Registration,
         clock: Clock,
+        live: Arc<Live>,
     ) -> Self {
         let throttle = LoginThrottle::default();
-        Self { pool, passwords, throttle, refusals, sessions, registration, clock }
+        Self { pool, passwords, throttle, refusals, sessions, registration, clock, live }
     }
 
     /// Makes an account and logs it in.
@@ -73,7 +77,9 @@ impl Accounts {
     ) -> Result<(Account, Grant)> {
         let name = credentials.username.trim().to_ascii_lowercase();
         let attempt = self.attempt(&name, visitor).await?;
-        attempt.settle(self.enter(credentials, visitor).await)
+        let outcome = attempt.settle(self.enter(credentials, visitor).await);
+        self.tell_failure(&outcome, &name, visitor).await;
+        outcome
     }
 
     async fn enter(&self, credentials: Credentials, visitor: &Visitor) -> Result<(Account, Grant)> {
@@ -114,8 +120,26 @@ impl Accounts {
 
     /// One more try at the password of `name`, unless there were too many.
     async fn attempt(&self, name: &str, visitor: &Visitor) -> Result<Attempt<'_>> {
+        self.live.caught_up().await;
         let attempt = self.throttle.attempt(name, visitor.bucket, self.clock.now()).await;
         attempt.inspect_err(|_| self.refusals.password.inc())
+    }
+
+    /// A wrong password counts on every node. One for a name that nobody can have does no harm elsewhere.
+    async fn tell_failure<T>(&self, outcome: &Result<T>, name: &str, visitor: &Visitor) {
+        if matches!(outcome, Err(Error::InvalidCredentials | Error::WrongPassword))
+            && Username::parse(name).is_ok()
+        {
+            let (name, address) = (name.to_owned(), visitor.bucket);
+            self.live.count_elsewhere(Counted::Failure { name, address });
+            // Before the guesser hears of it and goes to another node.
+            self.live.flushed().await;
+        }
+    }
+
+    /// Somebody has failed at another node.
+    pub(crate) fn count_failure(&self, name: &str, address: IpAddr) {
+        self.throttle.count_failure(name, address, self.clock.now());
     }
 
     /// How busy the hasher is.
@@ -153,7 +177,9 @@ impl Accounts {
     async fn confirm(&self, caller: &Claims, password: Candidate, visitor: &Visitor) -> Result<()> {
         let name = caller.username.folded();
         let attempt = self.attempt(&name, visitor).await?;
-        attempt.settle(self.is_password_of(caller, password).await)
+        let outcome = attempt.settle(self.is_password_of(caller, password).await);
+        self.tell_failure(&outcome, &name, visitor).await;
+        outcome
     }
 
     async fn is_password_of(&self, caller: &Claims, password: Candidate) -> Result<()> {

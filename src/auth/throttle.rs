@@ -69,6 +69,15 @@ impl LoginThrottle {
         }
     }
 
+    /// Somebody has failed at another server.
+    pub(crate) fn count_failure(&self, name: &str, address: IpAddr, now: Moment) {
+        let mut buckets = self.buckets();
+        buckets.prune_if_grown(now);
+        let bucket = buckets.failures.entry(self.hasher.hash_one((name, address))).or_default();
+        // Refused or not: it has happened.
+        let _ = bucket.failures.take(&FAILURES, now);
+    }
+
     /// Forgets who has not failed lately.
     pub(crate) fn prune(&self, now: Moment) {
         self.buckets().prune(now);

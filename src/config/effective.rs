@@ -88,6 +88,7 @@ pub(super) fn value(config: &Config, name: &str) -> Option<String> {
         "WEB_ROOT" => path(&config.web_root),
         "SHUTDOWN_TIMEOUT" => shown(&format_duration(config.shutdown_timeout)),
         "DATABASE_URL" => config.database_url.as_ref().map(|url| without_password(url.expose_secret())),
+        "REDIS_URL" => config.redis_url.as_ref().map(|url| without_password(url.expose_secret())),
         "DATA_DIR" => path(&config.data_dir),
         "JOURNAL_CAPACITY" => shown(&config.journal_capacity),
         "HISTORY_RETENTION" => Some(format_duration(config.history_retention?).to_string()),
@@ -149,7 +150,7 @@ fn masked(secret: &SecretString) -> String {
     format!("*** ({} bytes)", secret.expose_secret().len())
 }
 
-/// A database's URL without what lets somebody in: a password before the host, or among the parameters.
+/// The URL of a database, or of Redis, without what lets somebody in: a password before the host, or among the parameters.
 fn without_password(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     // The last @: a password that should have been escaped may hold one.

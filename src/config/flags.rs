@@ -43,6 +43,12 @@ pub struct Flags {
     /// File that holds `DATABASE_URL`, instead of it [default: none]
     #[arg(long, env, value_name = "PATH", help_heading = "Data")]
     pub(super) database_url_file: Option<OsString>,
+    /// Redis that several servers share to be one [default: none: this server is alone]
+    #[arg(long, env, value_name = "URL", help_heading = "Data")]
+    pub(super) redis_url: Option<OsString>,
+    /// File that holds `REDIS_URL`, instead of it [default: none]
+    #[arg(long, env, value_name = "PATH", help_heading = "Data")]
+    pub(super) redis_url_file: Option<OsString>,
     /// Where the server keeps files of its own [default: ./data]
     #[arg(long, env, value_name = "PATH", help_heading = "Data")]
     pub(super) data_dir: Option<OsString>,

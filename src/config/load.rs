@@ -129,6 +129,12 @@ fn set_secrets(config: &mut Config, flags: &mut Flags) -> Result<Option<SecretSt
         "" => Ok(None),
         raw => parse::database_url(raw),
     })?;
+    let redis = ("REDIS_URL", flags.redis_url.take());
+    let redis = Given::read(redis, ("REDIS_URL_FILE", flags.redis_url_file.take()))?;
+    set_secret(&mut config.redis_url, redis, |raw| match raw.trim() {
+        "" => Ok(None),
+        raw => parse::redis_url(raw),
+    })?;
     let mut jwt_secret = None;
     let secret = ("JWT_SECRET", flags.jwt_secret.take());
     let secret = Given::read(secret, ("JWT_SECRET_FILE", flags.jwt_secret_file.take()))?;

@@ -52,6 +52,8 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// `DATABASE_URL`; none: a private PostgreSQL of the server's own
     pub database_url: Option<SecretString>,
+    /// `REDIS_URL`; none: this server is alone
+    pub redis_url: Option<SecretString>,
     /// `DATA_DIR`
     pub data_dir: PathBuf,
     /// `JWT_SECRET`, at least 32 bytes
@@ -125,6 +127,7 @@ impl Config {
             port: 3001,
             tls: None,
             database_url: None,
+            redis_url: None,
             data_dir: "./data".into(),
             jwt_secret,
             jwt_previous_secrets: Vec::new(),

@@ -1,6 +1,7 @@
 //! From text to values. An `Err` says what is wrong without the variable's name, which the caller adds.
 
 use super::{AppEnv, LogFormat, Registration, RetentionAction};
+use crate::cluster;
 use axum::http::Uri;
 use ipnet::IpNet;
 use secrecy::SecretString;
@@ -111,6 +112,15 @@ pub(super) fn database_url(raw: &str) -> Parsed<Option<SecretString>> {
     match rest {
         Some(rest) if !rest.is_empty() => Ok(Some(raw.into())),
         _ => Err("must look like postgres://user:password@host:5432/name".into()),
+    }
+}
+
+/// Nor is this one.
+pub(super) fn redis_url(raw: &str) -> Parsed<Option<SecretString>> {
+    if cluster::is_address(raw) {
+        Ok(Some(raw.into()))
+    } else {
+        Err("must look like redis://user:password@host:6379/0, or rediss:// for TLS".into())
     }
 }
 

@@ -204,11 +204,13 @@ fn a_secret_may_stand_in_a_file_of_its_own() {
         ("JWT_PREVIOUS_SECRETS_FILE", &file("previous", &previous)),
         ("ICE_TURN_URLS", "turn:t.example.org"),
         ("TURN_SECRET_FILE", &file("turn", "hush")),
+        ("REDIS_URL_FILE", &file("redis", "rediss://:hush@redis:6379/1\n")),
     ]);
     let config = config.unwrap().for_serving().unwrap();
     assert_eq!(config.database_url.unwrap().expose_secret(), url);
     assert_eq!(config.jwt_secret.expose_secret(), format!("{SECRET} "));
     assert_eq!(config.turn_secret.unwrap().expose_secret(), "hush");
+    assert_eq!(config.redis_url.unwrap().expose_secret(), "rediss://:hush@redis:6379/1");
     let previous: Vec<_> =
         config.jwt_previous_secrets.iter().map(|secret| secret.expose_secret().to_owned()).collect();
     assert_eq!(
@@ -220,7 +222,7 @@ fn a_secret_may_stand_in_a_file_of_its_own() {
 
 #[test]
 fn a_secret_and_its_file_at_once_or_a_file_of_no_use_is_one_line_that_names_them() {
-    for variable in ["DATABASE_URL", "JWT_SECRET", "JWT_PREVIOUS_SECRETS", "TURN_SECRET"] {
+    for variable in ["DATABASE_URL", "REDIS_URL", "JWT_SECRET", "JWT_PREVIOUS_SECRETS", "TURN_SECRET"] {
         let file = format!("{variable}_FILE");
         let both = error(&[(variable, "hush"), (&file, "/nowhere/hush")]);
         assert_eq!(both, format!("{variable}: is set, and {file} too: set one of them"));
@@ -299,6 +301,28 @@ fn every_variable_is_shown_as_it_would_be_written() {
 }
 
 #[test]
+fn a_redis_url_is_one_of_a_redis_that_is_reached_by_tcp() {
+    for url in ["redis://127.0.0.1:6379/0", "redis://user:hush@redis", "rediss://redis.example.org:6380"] {
+        assert!(load(&[("REDIS_URL", url)]).is_ok(), "{url}");
+    }
+    assert!(config(&[("REDIS_URL", " ")]).redis_url.is_none());
+    for url in [
+        "redis",
+        "redis://",
+        "redis:///tmp/redis.sock",
+        "unix:///tmp/redis.sock",
+        "http://hush@redis",
+        "redis://redis/x",
+    ] {
+        let error = error(&[("REDIS_URL", url)]);
+        assert!(
+            error.starts_with("REDIS_URL: must look like redis://") && !error.contains("hush"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn the_example_loads_and_shows_the_defaults() {
     let all = example();
     let pairs =
@@ -316,6 +340,7 @@ fn the_example_loads_and_shows_the_defaults() {
         "TLS_CERT",
         "TLS_KEY",
         "DATABASE_URL",
+        "REDIS_URL",
         "HISTORY_RETENTION",
         "TRUSTED_PROXIES",
         "ICE_STUN_URLS",

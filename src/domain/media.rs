@@ -55,8 +55,9 @@ pub(crate) enum BadMedia {
     TooLarge,
 }
 
-/// An `RTCSessionDescription`, `{type, sdp}`, as its browser wrote it. Cheap to clone.
-#[derive(Debug, Clone, Serialize)]
+/// An `RTCSessionDescription`, `{type, sdp}`, as its browser wrote it. Cheap to clone. Deserialized unchecked: it comes from a node that has
+/// parsed it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Description(Arc<RawValue>);
 
@@ -161,8 +162,8 @@ impl Candidate {
     }
 }
 
-/// An `RTCIceCandidate` as its browser wrote it, or null for the end of candidates. Cheap to clone.
-#[derive(Debug, Clone, Serialize)]
+/// An `RTCIceCandidate` as its browser wrote it, or null for the end of candidates. Cheap to clone. Deserialized unchecked, as a description is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Candidate(Arc<RawValue>);
 

@@ -5,18 +5,19 @@ use super::ids::{CallId, DeviceId, UserId};
 use super::media::{CallType, Candidate, Description, MediaState};
 use super::presence::{Roster, RosterDelta};
 use super::username::Username;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A user as others see them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Party {
     pub(crate) id: UserId,
     pub(crate) username: Username,
 }
 
 /// What became of a `call_user`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum DialStatus {
     Ringing,
     UserOffline,
@@ -26,7 +27,7 @@ pub(crate) enum DialStatus {
 }
 
 /// Why a device is told that its call is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum EndNotice {
     Hangup,
     Cancelled,
@@ -39,7 +40,7 @@ pub(crate) enum EndNotice {
 }
 
 /// The call a device comes back into.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ActiveCall {
     pub(crate) call: CallId,
     pub(crate) role: Role,
@@ -73,20 +74,62 @@ impl Message {
 }
 
 /// One event for one device.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Message {
-    Joined { socket_id: DeviceId, online: Arc<Roster>, active_call: Option<ActiveCall> },
+    /// Of this node alone, as are the next two: each has its own list.
+    #[serde(skip)]
+    Joined {
+        socket_id: DeviceId,
+        online: Arc<Roster>,
+        active_call: Option<ActiveCall>,
+    },
+    #[serde(skip)]
     UsersUpdated(Arc<Roster>),
+    #[serde(skip)]
     PresenceDelta(Arc<RosterDelta>),
-    IncomingCall { call: CallId, from: Party, call_type: CallType, offer: Description },
-    CallStatus { call: CallId, status: DialStatus },
-    CallAccepted { call: CallId, answer: Description },
-    CallRejected { call: CallId },
-    CallEnded { call: CallId, reason: EndNotice },
-    IceCandidate { call: CallId, from: UserId, candidate: Candidate },
-    Renegotiate { call: CallId, from: UserId, description: Description },
-    MediaState { call: CallId, from: UserId, media: MediaState },
-    PeerReconnecting { call: CallId },
-    PeerReconnected { call: CallId },
-    TokenExpiring { left: Duration },
+    IncomingCall {
+        call: CallId,
+        from: Party,
+        call_type: CallType,
+        offer: Description,
+    },
+    CallStatus {
+        call: CallId,
+        status: DialStatus,
+    },
+    CallAccepted {
+        call: CallId,
+        answer: Description,
+    },
+    CallRejected {
+        call: CallId,
+    },
+    CallEnded {
+        call: CallId,
+        reason: EndNotice,
+    },
+    IceCandidate {
+        call: CallId,
+        from: UserId,
+        candidate: Candidate,
+    },
+    Renegotiate {
+        call: CallId,
+        from: UserId,
+        description: Description,
+    },
+    MediaState {
+        call: CallId,
+        from: UserId,
+        media: MediaState,
+    },
+    PeerReconnecting {
+        call: CallId,
+    },
+    PeerReconnected {
+        call: CallId,
+    },
+    TokenExpiring {
+        left: Duration,
+    },
 }

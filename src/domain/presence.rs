@@ -213,6 +213,11 @@ impl Presence {
         }
     }
 
+    /// Whether the device hears of everybody.
+    pub(crate) fn hears_all(&self, device: DeviceId) -> bool {
+        self.full.contains(&device) || self.delta.contains(&device)
+    }
+
     /// The device listens no more.
     pub(crate) fn forget(&mut self, device: DeviceId) {
         self.full.remove(&device);

@@ -6,7 +6,9 @@ use super::docs::schemas;
 use super::wire::Timestamp;
 use crate::app::App;
 use crate::clock::Clock;
+use crate::domain::ids::NodeId;
 use crate::domain::time::Moment;
+use crate::live::Nodes;
 use crate::store::{self, Condition, Pool};
 use crate::version::{REVISION, VERSION};
 use axum::Json;
@@ -54,7 +56,7 @@ pub(crate) struct Probe {
 #[serde(rename_all = "camelCase")]
 #[schema(as = Health)]
 struct HealthBody {
-    /// `OK`, or `DEGRADED` while the database is down.
+    /// `OK`, or `DEGRADED` while the database or Redis is down.
     #[schema(value_type = HealthStatus)]
     status: &'static str,
     timestamp: Timestamp,
@@ -65,8 +67,13 @@ struct HealthBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     memory: Option<Memory>,
+    /// On every node together.
     active_users: usize,
     active_calls: usize,
+    /// With `REDIS_URL` alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    cluster: Option<ClusterBody>,
     #[schema(value_type = DatabaseStatus)]
     database: &'static str,
     #[schema(example = "0.1.0")]
@@ -74,6 +81,32 @@ struct HealthBody {
     /// The commit it was built from.
     #[schema(example = "0123456789ab")]
     revision: &'static str,
+}
+
+/// This node and the others.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Cluster)]
+struct ClusterBody {
+    /// Which node answers.
+    #[schema(value_type = uuid::Uuid)]
+    node_id: NodeId,
+    /// How many are alive, this one included, as far as it knows.
+    #[schema(minimum = 1)]
+    nodes: usize,
+    #[schema(value_type = DatabaseStatus)]
+    redis: &'static str,
+    /// Who is connected to this node.
+    node_users: usize,
+    /// The calls that live on it.
+    node_calls: usize,
+}
+
+impl ClusterBody {
+    fn of(nodes: Nodes, (node_users, node_calls): (usize, usize)) -> Self {
+        let redis = if nodes.is_up { "up" } else { "down" };
+        Self { node_id: nodes.id, nodes: nodes.others + 1, redis, node_users, node_calls }
+    }
 }
 
 #[derive(ToSchema)]
@@ -124,14 +157,17 @@ pub(super) struct Plain {
 )]
 async fn show(State(app): State<Arc<App>>) -> Json<HealthBody> {
     let up = app.probe.glance().await != Condition::Down;
+    app.live.caught_up().await;
     let now = app.clock.now();
+    let cluster = app.live.nodes();
     Json(HealthBody {
-        status: if up { "OK" } else { "DEGRADED" },
+        status: if up && cluster.as_ref().is_none_or(|cluster| cluster.is_up) { "OK" } else { "DEGRADED" },
         timestamp: Timestamp(now.wall),
         uptime: now.since(app.started).as_secs_f64(),
         memory: app.probe.memory(now),
         active_users: app.live.active_users(),
         active_calls: app.live.active_calls(),
+        cluster: cluster.map(|nodes| ClusterBody::of(nodes, app.live.here())),
         database: if up { "up" } else { "down" },
         version: VERSION,
         revision: REVISION,

@@ -23,6 +23,8 @@ pub(crate) struct Limit {
     governor: Option<Arc<GovernorConfig<ByAddress, NoOpMiddleware<QuantaInstant>>>>,
     /// Counts what it refuses.
     refused: Counter,
+    /// Hears of every address that it lets through.
+    heard: Option<Arc<dyn Fn(IpAddr) + Send + Sync>>,
 }
 
 #[derive(Debug, Clone)]
@@ -42,13 +44,27 @@ impl Limit {
     pub(crate) fn per_minute(rate: u32, refused: &Counter) -> Result<Self> {
         let refused = refused.clone();
         if rate == 0 {
-            return Ok(Self { governor: None, refused });
+            return Ok(Self { governor: None, refused, heard: None });
         }
         let mut builder = GovernorConfigBuilder::default().key_extractor(ByAddress);
         let period = (Duration::from_mins(1) / rate).max(Duration::from_nanos(1));
         let config = builder.period(period).burst_size(rate).finish();
         let governor = config.ok_or_else(|| Error::internal("a rate limit of nothing"))?;
-        Ok(Self { governor: Some(Arc::new(governor)), refused })
+        Ok(Self { governor: Some(Arc::new(governor)), refused, heard: None })
+    }
+
+    /// Tells of every address that it lets through.
+    pub(crate) fn telling(mut self, heard: impl Fn(IpAddr) + Send + Sync + 'static) -> Self {
+        self.heard = Some(Arc::new(heard));
+        self
+    }
+
+    /// Another server has let the address through.
+    pub(crate) fn count_elsewhere(&self, address: &IpAddr) {
+        if let Some(config) = &self.governor {
+            // Refused or not: it has happened.
+            let _ = config.limiter().check_key(address);
+        }
     }
 
     /// Puts the limit on every route of the router.
@@ -71,7 +87,11 @@ impl Limit {
             self.refused.inc();
             let retry_after = refused.wait_time_from(limiter.clock().now());
             Error::RateLimited { retry_after: retry_after.max(Duration::from_secs(1)) }
-        })
+        })?;
+        if let Some(heard) = &self.heard {
+            heard(*address);
+        }
+        Ok(())
     }
 
     /// Forgets addresses that have not asked lately: the map does not shrink by itself.

@@ -57,6 +57,7 @@ async fn list(
 ) -> Result<impl IntoResponse> {
     let limit = page.limit.unwrap_or(1000);
     let users = users::list(&app.pool, page.after.as_ref(), limit + 1).await?;
+    app.live.caught_up().await;
     let (users, link) = cut(users, limit);
     let rows: Vec<_> = users.into_iter().map(|user| UserBody::new(&app, user)).collect();
     Ok((AppendHeaders(link.map(|link| (header::LINK, link))), Json(rows)))
@@ -80,6 +81,7 @@ async fn list_online(State(app): State<Arc<App>>, _: Caller) -> impl IntoRespons
             self.0.encoded().get().as_bytes()
         }
     }
+    app.live.caught_up().await;
     ([(header::CONTENT_TYPE, "application/json")], Bytes::from_owner(Encoded(app.live.roster())))
 }
 

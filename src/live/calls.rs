@@ -1,11 +1,14 @@
 //! Calls: dialled, put on record, rung; and what the parties do to them.
 
 use super::Live;
-use crate::domain::ids::{CallId, DeviceId, IdMap, UserId};
-use crate::domain::media::{CallType, Candidate, Description, MediaState};
+use super::nodes::Claim;
+use crate::cluster::Counted;
+use crate::domain::call::{Obstacle, Refusal};
+use crate::domain::ids::{CallId, DeviceId, IdMap, NodeId, UserId};
+use crate::domain::media::{CallType, Description};
 use crate::domain::message::{DialStatus, Message, Party};
 use crate::domain::rate::{Gcra, Rate};
-use crate::domain::switchboard::Dialled;
+use crate::domain::switchboard::{Act, Dialled, Fault};
 use crate::domain::time::Moment;
 use crate::error::{Error, Result};
 use crate::store::journal::Ticket;
@@ -20,10 +23,26 @@ const REMEMBERED_RATES: usize = 10_000;
 /// What a dial led to, and what it waits for.
 #[derive(Debug)]
 pub(crate) enum Dial {
-    /// The answer is given, and the callee rung, once the row is on record: [`Live::on_record`].
+    /// The answer is given, and the callee rung, once the row is on record.
     Waits(Reply, Option<Ticket>),
     /// The callee is not here: look the account up and dial again with it.
     LookUp,
+    /// It would not ring: but perhaps this node has not heard yet of what makes it.
+    Unsure,
+    /// No other node may have one of the two.
+    Claims(Claim),
+    /// Another node has to say what it means.
+    Elsewhere(NodeId),
+}
+
+/// What became of a dial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settled {
+    Reply(Reply),
+    /// [`Dial::LookUp`]
+    LookUp,
+    /// [`Dial::Elsewhere`]
+    Elsewhere(NodeId),
 }
 
 /// The acknowledgement of a `call_user`.
@@ -36,7 +55,15 @@ pub(crate) struct Reply {
 impl Live {
     /// Takes one call out of the user's allowance.
     pub(crate) fn allow_call(&self, user: UserId) -> Result<()> {
-        self.call_rates.take(user, self.clock.now()).inspect_err(|_| self.metrics.too_many())
+        self.call_rates.take(user, self.clock.now()).inspect_err(|_| self.metrics.too_many())?;
+        self.count_elsewhere(Counted::Call(user));
+        Ok(())
+    }
+
+    /// The user has begun a call on another node.
+    pub(super) fn count_call(&self, user: UserId) {
+        // That node has let it through; here the next one is refused.
+        let _ = self.call_rates.take(user, self.clock.now());
     }
 
     /// A device calls a user. `known`: the callee as the database has it, for one who is not here.
@@ -46,36 +73,106 @@ impl Live {
         to: UserId,
         known: Option<Party>,
         media: (CallType, Description),
-    ) -> Result<Dial> {
+    ) -> Result<Dial, Fault> {
+        self.dial_as_known(device, to, known, media, false)
+    }
+
+    fn dial_as_known(
+        &self,
+        device: DeviceId,
+        to: UserId,
+        known: Option<Party>,
+        media: (CallType, Description),
+        is_sure: bool,
+    ) -> Result<Dial, Fault> {
         if !self.journal.has_room() {
-            return Err(Error::unavailable());
+            return Err(Fault::Unavailable);
         }
-        let (dialled, ticket) =
-            self.transition_with_ticket(|state, now, fx| state.dial(device, to, known, media, now, fx));
-        let waits = |call, status| Ok(Dial::Waits(Reply { call, status }, ticket));
-        match dialled? {
-            Dialled::Placed(call) | Dialled::Again(call) => waits(call, DialStatus::Ringing),
-            Dialled::Busy(call) => waits(call, DialStatus::UserBusy),
-            Dialled::Offline(call) => waits(call, DialStatus::UserOffline),
-            Dialled::Glare(call) => waits(call, DialStatus::Glare),
-            Dialled::NotHere => Ok(Dial::LookUp),
+        if self.cluster.is_some() && !is_sure && !self.lock().would_place(device, to) {
+            return Ok(Dial::Unsure);
+        }
+        let mut claim = None;
+        let (dialled, ticket) = self.transition_with_ticket(|state, now, fx| {
+            let dialled = state.dial(device, to, known, media, now, fx);
+            if let Ok(Dialled::Placed(call)) = dialled {
+                claim = self.claim(state, call, now);
+            }
+            dialled
+        });
+        let waits = |call, status| Dial::Waits(Reply { call, status }, ticket);
+        Ok(match (dialled?, claim) {
+            (Dialled::Placed(_), Some(claim)) => Dial::Claims(claim),
+            (Dialled::Placed(call) | Dialled::Again(call), _) => waits(call, DialStatus::Ringing),
+            (Dialled::Busy(call), _) => waits(call, DialStatus::UserBusy),
+            (Dialled::Offline(call), _) => waits(call, DialStatus::UserOffline),
+            (Dialled::Glare(call), _) => waits(call, DialStatus::Glare),
+            (Dialled::NotHere, _) => Dial::LookUp,
+            (Dialled::Elsewhere(home), _) => Dial::Elsewhere(home),
+        })
+    }
+
+    /// Waits for whatever a dial has to wait for, and rings. Fails if the call ended before it could ring. `asked`: when it was asked for.
+    pub(crate) async fn settle(
+        &self,
+        device: DeviceId,
+        to: UserId,
+        known: Option<Party>,
+        media: (CallType, Description),
+        dial: Dial,
+        asked: Moment,
+    ) -> Result<Settled, Fault> {
+        match self.settle_here(device, to, known, &media, dial, asked).await? {
+            Settled::Elsewhere(home) => {
+                self.dial_elsewhere(home, device, to, media).await.map(Settled::Reply)
+            }
+            settled @ (Settled::Reply(_) | Settled::LookUp) => Ok(settled),
         }
     }
 
-    /// Waits until the call is on record, within a bound, then rings it, or tells the caller why it does not ring.
-    /// Fails if the call ended before it could ring. `asked`: when it was asked for.
-    pub(crate) async fn on_record(
+    /// [`Live::settle`], as far as this node can.
+    pub(super) async fn settle_here(
+        &self,
+        device: DeviceId,
+        to: UserId,
+        known: Option<Party>,
+        media: &(CallType, Description),
+        mut dial: Dial,
+        asked: Moment,
+    ) -> Result<Settled, Fault> {
+        loop {
+            dial = match dial {
+                Dial::LookUp => return Ok(Settled::LookUp),
+                Dial::Elsewhere(home) => return Ok(Settled::Elsewhere(home)),
+                Dial::Claims(claim) => self.claimed(claim).await?,
+                Dial::Unsure => {
+                    self.caught_up().await;
+                    self.dial_as_known(device, to, known.clone(), media.clone(), true)?
+                }
+                Dial::Waits(reply, ticket) => {
+                    return self.on_record(device, reply, ticket, asked).await.map(Settled::Reply);
+                }
+            }
+        }
+    }
+
+    /// Waits until the call is on record, within a bound.
+    pub(super) async fn committed(&self, call: CallId, ticket: Option<Ticket>) {
+        if let Some(ticket) = ticket
+            && !self.journal.committed(ticket, COMMIT_WAIT).await
+        {
+            tracing::warn!(%call, "the database is away: ringing before the call is on record");
+        }
+    }
+
+    /// Waits until the call is on record, then rings it, or tells the caller why it does not ring.
+    async fn on_record(
         &self,
         device: DeviceId,
         reply: Reply,
         ticket: Option<Ticket>,
         asked: Moment,
-    ) -> Result<Reply> {
-        if let Some(ticket) = ticket
-            && !self.journal.committed(ticket, COMMIT_WAIT).await
-        {
-            tracing::warn!(call = %reply.call, "the database is away: ringing before the call is on record");
-        }
+    ) -> Result<Reply, Fault> {
+        self.committed(reply.call, ticket).await;
         let (lives, rings) = self.transition(|state, now, fx| match reply.status {
             DialStatus::Ringing => {
                 let lives = state.announce(reply.call, now, fx);
@@ -89,33 +186,19 @@ impl Live {
         if rings {
             self.metrics.rang(self.clock.now().since(asked));
         }
-        if lives { Ok(reply) } else { Err(Error::InvalidState("The call ended before it could ring")) }
+        if lives { Ok(reply) } else { Err(Fault::Refused(Refusal::State(Obstacle::NeverRang))) }
     }
 
-    /// `asked`: when it was asked for.
-    pub(crate) fn accept(
-        &self,
-        device: DeviceId,
-        call: CallId,
-        answer: Description,
-        asked: Moment,
-    ) -> Result<()> {
-        let (accepted, is_told) = self.transition(|state, now, fx| {
-            let accepted = state.accept(device, call, answer, now, fx);
-            (accepted, fx.sends.iter().any(|(_, message)| matches!(message, Message::CallAccepted { .. })))
+    /// Lets a device act on a call that lives here. `asked`: when it asked.
+    pub(crate) fn act(&self, device: DeviceId, act: Act, asked: Moment) -> Result<()> {
+        let (done, is_told) = self.transition(|state, now, fx| {
+            let done = state.act(device, act, now, fx);
+            (done, fx.sends.iter().any(|(_, message)| matches!(message, Message::CallAccepted { .. })))
         });
         if is_told {
             self.metrics.accepted(self.clock.now().since(asked));
         }
-        Ok(accepted?)
-    }
-
-    pub(crate) fn reject(&self, device: DeviceId, call: CallId) -> Result<()> {
-        Ok(self.transition(|state, now, fx| state.reject(device, call, now, fx))?)
-    }
-
-    pub(crate) fn end(&self, device: DeviceId, call: CallId) -> Result<()> {
-        Ok(self.transition(|state, now, fx| state.end(device, call, now, fx))?)
+        Ok(done?)
     }
 
     /// The calls that are live here.
@@ -131,24 +214,6 @@ impl Live {
     pub(crate) fn end_by_operator(&self, call: CallId) {
         tracing::info!(%call, "an operator ends the call");
         self.transition(|state, now, fx| state.end_by_operator(call, now, fx));
-    }
-
-    pub(crate) fn candidate(
-        &self,
-        device: DeviceId,
-        to: UserId,
-        call: Option<CallId>,
-        candidate: Candidate,
-    ) -> Result<()> {
-        Ok(self.transition(|state, now, fx| state.candidate(device, to, call, candidate, now, fx))?)
-    }
-
-    pub(crate) fn renegotiate(&self, device: DeviceId, call: CallId, description: Description) -> Result<()> {
-        Ok(self.transition(|state, now, fx| state.renegotiate(device, call, description, now, fx))?)
-    }
-
-    pub(crate) fn change_media(&self, device: DeviceId, call: CallId, media: MediaState) -> Result<()> {
-        Ok(self.transition(|state, now, fx| state.change_media(device, call, media, now, fx))?)
     }
 }
 

@@ -7,22 +7,26 @@
 mod announcer;
 mod calls;
 mod log;
+mod nodes;
 
-pub(crate) use calls::{Dial, Reply};
+pub(crate) use calls::{Dial, Reply, Settled};
+pub(crate) use nodes::Nodes;
 
 use crate::clock::Clock;
+use crate::cluster::Cluster;
 use crate::domain::call::{CallRecord, Rules};
-use crate::domain::ids::{DeviceId, SessionId, UserId};
+use crate::domain::ids::{DeviceId, IdSet, NodeId, SessionId, UserId};
 use crate::domain::message::Message;
 use crate::domain::presence::Roster;
 use crate::domain::rate::Rate;
-use crate::domain::switchboard::{CallStates, Cut, Effects, Fault, Joining, Switchboard};
+use crate::domain::switchboard::{CallStates, Cut, Effects, Entry, Fault, Joining, Switchboard};
 use crate::domain::time::Moment;
 use crate::error::{Error, Result};
 use crate::store::journal::{Journal, Lag, Ticket};
 use crate::telemetry::metrics;
 use calls::CallRates;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use nodes::{Count, Echoes, Questions};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -69,10 +73,20 @@ pub(crate) struct Live {
     metrics: metrics::Calls,
     deadline_moved: Notify,
     presence_changed: [Notify; 2],
+    node: NodeId,
+    /// None: this server is alone.
+    cluster: Option<Arc<Cluster>>,
+    questions: Questions,
+    echoes: Echoes,
+    counted: OnceLock<Count>,
+    /// Nodes that have said what is on them.
+    heard_of: Mutex<IdSet<NodeId>>,
+    met: Notify,
 }
 
 impl Live {
     pub(crate) fn new(
+        node: NodeId,
         clock: Clock,
         rules: Rules,
         call_rate: Option<Rate>,
@@ -89,7 +103,26 @@ impl Live {
             metrics,
             deadline_moved: Notify::new(),
             presence_changed: [Notify::new(), Notify::new()],
+            node,
+            cluster: None,
+            questions: Questions::default(),
+            echoes: Echoes::default(),
+            counted: OnceLock::new(),
+            heard_of: Mutex::default(),
+            met: Notify::new(),
         }
+    }
+
+    /// This node's way to the others, if there may be others.
+    pub(crate) fn cluster(&self) -> Option<&Arc<Cluster>> {
+        self.cluster.as_ref()
+    }
+
+    /// As one of several.
+    pub(crate) fn among(mut self, cluster: Arc<Cluster>) -> Self {
+        self.lock().share();
+        self.cluster = Some(cluster);
+        self
     }
 
     /// One that nobody is in, for tests of what stands on top.
@@ -103,7 +136,7 @@ impl Live {
         }
         let rules = Rules { ring_timeout: Duration::from_mins(1), reconnect_grace: Duration::from_secs(15) };
         let calls = metrics::Calls::unread();
-        Self::new(Clock::machine(), rules, None, Journal::new(1), Arc::new(Nowhere), calls)
+        Self::new(NodeId::new(), Clock::machine(), rules, None, Journal::new(1), Arc::new(Nowhere), calls)
     }
 
     fn lock(&self) -> MutexGuard<'_, Switchboard> {
@@ -140,13 +173,16 @@ impl Live {
             recorded = Some(record(&self.journal, row.clone(), now));
         }
         self.journal.saw(&effects.gone, now.wall);
+        self.tell_nodes(&state, &effects.news, false, now);
         let ways = Vec::with_capacity(effects.sends.len() + effects.cuts.len());
         let mut touched = Touched { sink: &*self.sink, ways };
         for (device, message) in effects.sends {
-            if let Some(way) = touched.way(device) {
-                way.post(message);
+            match touched.way(device) {
+                Some(way) => way.post(message),
+                None => self.send_away(&state, device, message),
             }
         }
+        self.tell_nodes(&state, &effects.news, true, now);
         for (device, why) in effects.cuts {
             if let Some(way) = touched.way(device) {
                 way.cut(why);
@@ -189,7 +225,7 @@ impl Live {
     }
 
     /// A device enters presence.
-    pub(crate) fn join(&self, joining: Joining) -> Result<()> {
+    pub(crate) fn join(&self, joining: Joining) -> Result<Entry> {
         log::join(&joining);
         Ok(self.transition(|state, now, fx| state.join(joining, now, fx))?)
     }
@@ -219,7 +255,7 @@ impl Live {
         self.transition(Switchboard::shut_down);
     }
 
-    /// The sessions that have a joined socket.
+    /// The sessions that have a joined socket here, or a call.
     pub(crate) fn sessions(&self) -> Vec<SessionId> {
         self.lock().sessions()
     }
@@ -229,7 +265,7 @@ impl Live {
         self.lock().has_session(session)
     }
 
-    /// The devices that are joined.
+    /// The devices that are joined here.
     pub(crate) fn devices(&self) -> Vec<DeviceId> {
         self.lock().devices()
     }
@@ -251,11 +287,17 @@ impl Live {
         self.lock().call_count()
     }
 
+    /// The users who are connected to this node, and the calls that live on it.
+    pub(crate) fn here(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.users_here(), state.call_ids().len())
+    }
+
     pub(crate) fn device_count(&self) -> usize {
         self.lock().device_count()
     }
 
-    /// The live calls by their state.
+    /// The calls that live here, by their state.
     pub(crate) fn calls_by_state(&self) -> CallStates {
         self.lock().calls_by_state()
     }
@@ -282,11 +324,11 @@ impl From<Fault> for Error {
         match fault {
             Fault::NotJoined => Self::NotJoined,
             Fault::OtherIdentity => Self::IdentityMismatch,
-            Fault::Closing => Self::unavailable(),
+            Fault::Unavailable => Self::unavailable(),
             Fault::NoSuchCall => Self::NotFound("There is no such call"),
             Fault::SelfCall => Self::SelfCall,
             Fault::TooManyDevices => Self::RateLimited { retry_after: Duration::from_secs(10) },
-            Fault::Refused(Refusal::State(sentence)) => Self::InvalidState(sentence),
+            Fault::Refused(Refusal::State(obstacle)) => Self::InvalidState(obstacle.sentence()),
             Fault::Refused(Refusal::TooManyHeld) => Self::RateLimited { retry_after: Duration::from_secs(1) },
         }
     }

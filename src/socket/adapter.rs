@@ -4,10 +4,8 @@ use super::connection::{Connection, Identity, Sorted};
 use super::inbound::Inbound;
 use super::outbound::{Failure, Reply};
 use super::outbox::Item;
-use super::{Sockets, calls, presence};
-use crate::domain::ids::DeviceId;
+use super::{Sockets, presence};
 use crate::error::{Error, Result};
-use crate::live::Live;
 use crate::telemetry::metrics::SocketEvent;
 use futures_util::FutureExt;
 use socketioxide::adapter::LocalAdapter;
@@ -67,10 +65,11 @@ impl Sockets {
         match known {
             Known::CallUser => self.call_user(connection, identity, event),
             Known::Authenticate => self.authenticate(connection, identity, event),
-            Known::Immediate(known) => {
-                let done = apply(&self.app.live, connection.device, known, &event);
-                answer(connection, &event, done.unwrap_or_else(Reply::Failed));
+            Known::WatchUsers => {
+                let watched = presence::watch_users(&self.app.live, connection.device, &event);
+                answer(connection, &event, watched.unwrap_or_else(Reply::Failed));
             }
+            Known::OnCall(known) => self.act(connection, known, event),
         }
     }
 }
@@ -79,19 +78,19 @@ impl Sockets {
 pub(super) enum Known {
     CallUser,
     Authenticate,
-    Immediate(Immediate),
+    WatchUsers,
+    OnCall(OnCall),
 }
 
-/// Those whose answer waits for nothing.
+/// Those about a call that there is.
 #[derive(Clone, Copy)]
-pub(super) enum Immediate {
-    AcceptCall,
-    RejectCall,
-    EndCall,
-    IceCandidate,
+pub(super) enum OnCall {
+    Accept,
+    Reject,
+    End,
+    Candidate,
     Renegotiate,
     MediaState,
-    WatchUsers,
 }
 
 impl Known {
@@ -99,30 +98,16 @@ impl Known {
         Some(match event {
             SocketEvent::CallUser => Self::CallUser,
             SocketEvent::Authenticate => Self::Authenticate,
-            SocketEvent::AcceptCall => Self::Immediate(Immediate::AcceptCall),
-            SocketEvent::RejectCall => Self::Immediate(Immediate::RejectCall),
-            SocketEvent::EndCall => Self::Immediate(Immediate::EndCall),
-            SocketEvent::IceCandidate => Self::Immediate(Immediate::IceCandidate),
-            SocketEvent::Renegotiate => Self::Immediate(Immediate::Renegotiate),
-            SocketEvent::MediaState => Self::Immediate(Immediate::MediaState),
-            SocketEvent::WatchUsers => Self::Immediate(Immediate::WatchUsers),
+            SocketEvent::AcceptCall => Self::OnCall(OnCall::Accept),
+            SocketEvent::RejectCall => Self::OnCall(OnCall::Reject),
+            SocketEvent::EndCall => Self::OnCall(OnCall::End),
+            SocketEvent::IceCandidate => Self::OnCall(OnCall::Candidate),
+            SocketEvent::Renegotiate => Self::OnCall(OnCall::Renegotiate),
+            SocketEvent::MediaState => Self::OnCall(OnCall::MediaState),
+            SocketEvent::WatchUsers => Self::WatchUsers,
             SocketEvent::Join | SocketEvent::Ping | SocketEvent::Unknown => return None,
         })
     }
-}
-
-/// Does what an event of a joined device asks for.
-pub(super) fn apply(live: &Live, device: DeviceId, known: Immediate, event: &Inbound) -> Result<Reply> {
-    match known {
-        Immediate::WatchUsers => return presence::watch_users(live, device, event),
-        Immediate::AcceptCall => calls::accept_call(live, device, event)?,
-        Immediate::RejectCall => calls::reject_call(live, device, event)?,
-        Immediate::EndCall => calls::end_call(live, device, event)?,
-        Immediate::IceCandidate => calls::ice_candidate(live, device, event)?,
-        Immediate::Renegotiate => calls::renegotiate(live, device, event)?,
-        Immediate::MediaState => calls::media_state(live, device, event)?,
-    }
-    Ok(Reply::Done)
 }
 
 /// Answers an event, by its acknowledgement, or a failure without one by `event_error`; and counts it.

@@ -9,7 +9,7 @@ use super::outbox::{Item, Line};
 use crate::auth::token::Claims;
 use crate::domain::ids::DeviceId;
 use crate::domain::presence::PresenceMode;
-use crate::domain::switchboard::Joining;
+use crate::domain::switchboard::{Entry, Joining};
 use crate::error::{Error, Result};
 use crate::server;
 use crate::telemetry::metrics::SocketEvent;
@@ -150,7 +150,7 @@ impl Sockets {
         let (sockets, connection) = (Arc::clone(self), Arc::clone(connection));
         adapter::now_or_later(async move {
             let result = sockets.join(&connection, was.as_deref(), &join).await;
-            sockets.finish_join(&connection, was, &join, result);
+            sockets.finish_join(&connection, was, &join, result).await;
         });
     }
 
@@ -188,6 +188,9 @@ impl Sockets {
             Some(JoinPresence::Delta) => PresenceMode::Delta,
             Some(JoinPresence::None) => PresenceMode::None,
         };
+        // The list that the newcomer gets has everybody whose own join was answered, on whatever node.
+        self.app.live.caught_up().await;
+        let now = self.app.clock.now();
         let identity = Identity { claims };
         let claims = &identity.claims;
         let joining = Joining {
@@ -202,7 +205,7 @@ impl Sockets {
     }
 
     /// Enters presence, or not; then takes what waited.
-    fn finish_join(
+    async fn finish_join(
         self: &Arc<Self>,
         connection: &Arc<Connection>,
         was: Option<Arc<Identity>>,
@@ -215,10 +218,17 @@ impl Sockets {
             if matches!(*phase, Phase::Closed) {
                 return;
             }
-            result.and_then(|admitted| self.app.live.join(admitted.joining).map(|()| admitted.identity))
+            result.and_then(|Admitted { identity, joining }| {
+                let resume = joining.resume;
+                self.app.live.join(joining).map(|entry| (identity, entry, resume))
+            })
         };
         let next = match entered {
-            Ok(identity) => {
+            Ok((identity, entry, resume)) => {
+                if entry == Entry::Elsewhere {
+                    self.app.live.come_back(connection.device, resume).await;
+                }
+                self.app.live.flushed().await;
                 adapter::answer(connection, join, Reply::Done);
                 self.recheck(Arc::clone(&identity));
                 Some(identity)

@@ -1,6 +1,7 @@
 //! The events of a call.
 
 use super::Sockets;
+use super::adapter::OnCall;
 use super::adapter::{answer, begin_waiting};
 use super::connection::{Connection, Identity};
 use super::inbound::{AcceptCall, CallUser, ChangeMedia, IceCandidate, Inbound, OfCall, Renegotiate, Sender};
@@ -9,9 +10,10 @@ use crate::auth::token::Claims;
 use crate::domain::ids::{DeviceId, UserId};
 use crate::domain::media::{BadMedia, CallType, Candidate, Description, SdpType};
 use crate::domain::message::Party;
+use crate::domain::switchboard::Act;
 use crate::domain::time::Moment;
 use crate::error::{Error, Result};
-use crate::live::{Dial, Live, Reply};
+use crate::live::{Dial, Live, Reply, Settled};
 use crate::store;
 use serde_json::json;
 use std::sync::Arc;
@@ -50,19 +52,39 @@ impl Sockets {
         wanted: Wanted,
         asked: Moment,
     ) -> Result<Reply> {
-        let (reply, ticket) = match dial {
-            Dial::Waits(reply, ticket) => (reply, ticket),
-            Dial::LookUp => {
-                let no_such_user = || Error::NotFound("There is no such user");
-                let callee = store::users::find(&self.app.pool, wanted.to).await?.ok_or_else(no_such_user)?;
-                let known = Party { id: callee.id, username: callee.username };
-                match self.app.live.dial(device, wanted.to, Some(known), wanted.media)? {
-                    Dial::Waits(reply, ticket) => (reply, ticket),
-                    Dial::LookUp => return Err(no_such_user()),
-                }
-            }
+        let (live, Wanted { to, media }) = (&self.app.live, wanted);
+        if let Settled::Reply(reply) = live.settle(device, to, None, media.clone(), dial, asked).await? {
+            return Ok(reply);
+        }
+        let no_such_user = || Error::NotFound("There is no such user");
+        let callee = store::users::find(&self.app.pool, to).await?.ok_or_else(no_such_user)?;
+        let known = Party { id: callee.id, username: callee.username };
+        let dial = live.dial(device, to, Some(known.clone()), media.clone())?;
+        match live.settle(device, to, Some(known), media, dial, asked).await? {
+            Settled::Reply(reply) => Ok(reply),
+            Settled::LookUp | Settled::Elsewhere(_) => Err(no_such_user()),
+        }
+    }
+
+    /// Acts on a call, here or on the node that has it.
+    pub(super) fn act(self: &Arc<Self>, connection: &Arc<Connection>, known: OnCall, event: Inbound) {
+        let live = &self.app.live;
+        let asked = live.now();
+        let act = match read(connection.device, known, &event) {
+            Ok(act) => act,
+            Err(error) => return answer(connection, &event, Body::Failed(error)),
         };
-        self.app.live.on_record(device, reply, ticket, asked).await
+        match live.home_of_act(connection.device, &act) {
+            None => answer(connection, &event, live.act(connection.device, act, asked).into()),
+            Some(home) => {
+                // The answer comes before the end of the socket, if that is what it leads to.
+                let (connection, handling) = (Arc::clone(connection), connection.line.begin_handling());
+                live.act_elsewhere(home, connection.device, act, move |done| {
+                    answer(&connection, &event, done.map_err(Error::from).into());
+                    drop(handling);
+                });
+            }
+        }
     }
 }
 
@@ -79,42 +101,35 @@ pub(super) fn dial(live: &Live, device: DeviceId, me: &Claims, event: &Inbound) 
     Ok((dial, wanted))
 }
 
-pub(super) fn accept_call(live: &Live, device: DeviceId, event: &Inbound) -> Result<()> {
-    let asked = live.now();
-    let call: AcceptCall = event.parse()?;
-    let answer =
-        Description::parse(call.answer, &[SdpType::Answer]).map_err(|bad| bad_media("answer", bad))?;
-    live.accept(device, call.call_id, answer, asked)
-}
-
-pub(super) fn reject_call(live: &Live, device: DeviceId, event: &Inbound) -> Result<()> {
-    let call: OfCall = event.parse()?;
-    live.reject(device, call.call_id)
-}
-
-pub(super) fn end_call(live: &Live, device: DeviceId, event: &Inbound) -> Result<()> {
-    let call: OfCall = event.parse()?;
-    live.end(device, call.call_id)
-}
-
-pub(super) fn ice_candidate(live: &Live, device: DeviceId, event: &Inbound) -> Result<()> {
-    let trickle: IceCandidate = event.parse()?;
-    let candidate = Candidate::parse(trickle.candidate).map_err(|bad| bad_media("candidate", bad))?;
-    tracing::debug!(%device, to = %trickle.to, "ice candidate");
-    live.candidate(device, trickle.to, trickle.call_id, candidate)
-}
-
-pub(super) fn renegotiate(live: &Live, device: DeviceId, event: &Inbound) -> Result<()> {
-    let call: Renegotiate = event.parse()?;
-    let any = [SdpType::Offer, SdpType::Answer, SdpType::Pranswer, SdpType::Rollback];
-    let description =
-        Description::parse(call.description, &any).map_err(|bad| bad_media("description", bad))?;
-    live.renegotiate(device, call.call_id, description)
-}
-
-pub(super) fn media_state(live: &Live, device: DeviceId, event: &Inbound) -> Result<()> {
-    let change: ChangeMedia = event.parse()?;
-    live.change_media(device, change.call_id, change.media)
+/// What an event asks of a call.
+pub(super) fn read(device: DeviceId, known: OnCall, event: &Inbound) -> Result<Act> {
+    Ok(match known {
+        OnCall::Accept => {
+            let AcceptCall { call_id: call, answer } = event.parse()?;
+            let answer =
+                Description::parse(answer, &[SdpType::Answer]).map_err(|bad| bad_media("answer", bad))?;
+            Act::Accept { call, answer }
+        }
+        OnCall::Reject => Act::Reject { call: event.parse::<OfCall>()?.call_id },
+        OnCall::End => Act::End { call: event.parse::<OfCall>()?.call_id },
+        OnCall::Candidate => {
+            let IceCandidate { to, candidate, call_id: call } = event.parse()?;
+            let candidate = Candidate::parse(candidate).map_err(|bad| bad_media("candidate", bad))?;
+            tracing::debug!(%device, %to, "ice candidate");
+            Act::Candidate { to, call, candidate }
+        }
+        OnCall::Renegotiate => {
+            let Renegotiate { call_id: call, description } = event.parse()?;
+            let any = [SdpType::Offer, SdpType::Answer, SdpType::Pranswer, SdpType::Rollback];
+            let description =
+                Description::parse(description, &any).map_err(|bad| bad_media("description", bad))?;
+            Act::Renegotiate { call, description }
+        }
+        OnCall::MediaState => {
+            let ChangeMedia { call_id: call, media } = event.parse()?;
+            Act::ChangeMedia { call, media }
+        }
+    })
 }
 
 /// What a dial needs if it has to be made again.

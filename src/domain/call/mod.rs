@@ -9,6 +9,7 @@
 //! call that a crash would forget. The machine sends nothing, awaits nothing, and reads no clock.
 
 mod ending;
+mod obstacle;
 mod record;
 mod seat;
 mod transitions;
@@ -17,6 +18,7 @@ mod transitions;
 mod tests;
 
 pub(crate) use ending::{EndReason, Ending};
+pub(crate) use obstacle::Obstacle;
 pub(crate) use record::{CallRecord, CallStatus};
 
 use super::ids::{CallId, DeviceId, SessionId, UserId};
@@ -25,13 +27,14 @@ use super::message::{ActiveCall, EndNotice, Message, Party};
 use super::time::Moment;
 use chrono::{DateTime, Utc};
 use seat::Seat;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Candidates kept for a device that is not ready for them.
 pub(crate) const HELD_CANDIDATES: usize = 64;
 
 /// The times a call lives by.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Rules {
     /// How long a callee is rung.
     pub(crate) ring_timeout: Duration,
@@ -40,7 +43,7 @@ pub(crate) struct Rules {
 }
 
 /// Which side of a call a user is on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Role {
     Caller,
     Callee,
@@ -101,6 +104,10 @@ pub(crate) enum Event {
     Dropped {
         by: Actor,
     },
+    /// The device is not there any more, and nobody saw it go.
+    Missing {
+        device: DeviceId,
+    },
     /// The device disconnected on purpose.
     Left {
         by: Actor,
@@ -111,17 +118,41 @@ pub(crate) enum Event {
     },
     /// Neither party, but whoever runs the server, ends it.
     EndedByOperator,
+    /// Its people are in another call, or it has ended elsewhere while this node was out of reach.
+    Lost,
     /// A deadline may have passed.
     Tick,
     /// The server is going down.
     ShutDown,
 }
 
+impl Event {
+    /// Whether it is for the other party, and changes nothing about the call once the two talk.
+    pub(crate) fn passes_on(&self) -> bool {
+        match self {
+            Self::Candidate { .. } | Self::Renegotiated { .. } | Self::MediaChanged { .. } => true,
+            Self::Announced { .. }
+            | Self::Joined { .. }
+            | Self::Accepted { .. }
+            | Self::Rejected { .. }
+            | Self::Ended { .. }
+            | Self::Dropped { .. }
+            | Self::Missing { .. }
+            | Self::Left { .. }
+            | Self::Revoked { .. }
+            | Self::EndedByOperator
+            | Self::Lost
+            | Self::Tick
+            | Self::ShutDown => false,
+        }
+    }
+}
+
 /// Why an event is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Refusal {
     /// The call is not in a state for it, or the device has no part in it.
-    State(&'static str),
+    State(Obstacle),
     /// As many candidates as are held wait already.
     TooManyHeld,
 }
@@ -140,7 +171,7 @@ pub(crate) struct Outcome {
 }
 
 /// A live call.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Call {
     id: CallId,
     caller: Party,
@@ -151,7 +182,7 @@ pub(crate) struct Call {
     state: State,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 enum State {
     Dialling(Pending),
     Ringing { pending: Pending, rung: Vec<Rung> },
@@ -159,7 +190,7 @@ enum State {
 }
 
 /// The caller's side until somebody answers.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Pending {
     caller: Seat,
     offer: Description,
@@ -168,7 +199,7 @@ struct Pending {
 }
 
 /// A device of the callee that is being rung.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Rung {
     device: DeviceId,
     session: SessionId,
@@ -246,6 +277,53 @@ impl Call {
             }
             State::Active { caller, callee, .. } => caller.is(device) || callee.is(device),
         }
+    }
+
+    /// The devices that take part, as [`Call::involves`] has it.
+    pub(crate) fn devices(&self) -> Vec<DeviceId> {
+        match &self.state {
+            State::Dialling(pending) => pending.caller.reachable().into_iter().collect(),
+            State::Ringing { pending, rung } => {
+                pending.caller.reachable().into_iter().chain(rung.iter().map(|rung| rung.device)).collect()
+            }
+            State::Active { caller, callee, .. } => {
+                caller.reachable().into_iter().chain(callee.reachable()).collect()
+            }
+        }
+    }
+
+    /// Whether the two talk, both connected: what they pass on then changes nothing here.
+    pub(crate) fn is_settled(&self) -> bool {
+        match &self.state {
+            State::Dialling(_) | State::Ringing { .. } => false,
+            State::Active { caller, callee, .. } => caller.is_up() && callee.is_up(),
+        }
+    }
+
+    /// Whether the device holds a place in the call and was given up for lost.
+    pub(crate) fn waits_for(&self, device: DeviceId) -> bool {
+        match &self.state {
+            State::Dialling(pending) | State::Ringing { pending, .. } => pending.caller.waits_for(device),
+            State::Active { caller, callee, .. } => caller.waits_for(device) || callee.waits_for(device),
+        }
+    }
+
+    /// The same call on another machine's clock: it stood so at `then`, by the clock that it lived by, and now it is `now`.
+    pub(crate) fn moved(mut self, then: Moment, now: Moment) -> Self {
+        self.started.mono = now.same_instant(then, self.started.mono);
+        let moved = |at: Duration| now.same_instant(then, at);
+        match &mut self.state {
+            State::Dialling(pending) | State::Ringing { pending, .. } => pending.caller.move_deadline(moved),
+            State::Active { caller, callee, .. } => {
+                caller.move_deadline(moved);
+                callee.move_deadline(moved);
+            }
+        }
+        self
+    }
+
+    pub(crate) fn call_type(&self) -> CallType {
+        self.media
     }
 
     /// The device that called, while nobody answered.

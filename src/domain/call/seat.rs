@@ -3,19 +3,20 @@
 use super::{Actor, HELD_CANDIDATES, Refusal};
 use crate::domain::ids::{DeviceId, SessionId};
 use crate::domain::message::Message;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Descriptions may be 48 KiB each: a peer that renegotiates against an empty seat may park only a few.
 const HELD_DESCRIPTIONS: usize = 4;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Seat {
     device: DeviceId,
     session: SessionId,
     link: Link,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 enum Link {
     Up,
     /// The device dropped off; its session may take the seat again until then.
@@ -33,6 +34,11 @@ impl Seat {
     /// Whether this device holds the seat, connected.
     pub(super) fn is(&self, device: DeviceId) -> bool {
         self.device == device && self.is_up()
+    }
+
+    /// Whether this device held the seat and dropped off.
+    pub(super) fn waits_for(&self, device: DeviceId) -> bool {
+        self.device == device && !self.is_up()
     }
 
     pub(super) fn belongs_to(&self, session: SessionId) -> bool {
@@ -69,6 +75,12 @@ impl Seat {
 
     pub(super) fn drop_off(&mut self, until: Duration) {
         self.link = Link::Down { until, held: Vec::new() };
+    }
+
+    pub(super) fn move_deadline(&mut self, moved: impl Fn(Duration) -> Duration) {
+        if let Link::Down { until, .. } = &mut self.link {
+            *until = moved(*until);
+        }
     }
 
     /// The device takes the seat; returns what waited for it.

@@ -93,7 +93,7 @@ impl Fixture {
     /// An outcome in a line: who is told what, and how the call ended.
     fn told(&self, result: &Result<Outcome, Refusal>) -> String {
         let outcome = match result {
-            Err(Refusal::State(sentence)) => return format!("refused: {sentence}"),
+            Err(Refusal::State(obstacle)) => return format!("refused: {}", obstacle.sentence()),
             Err(Refusal::TooManyHeld) => return "refused: too many held".to_owned(),
             Ok(outcome) => outcome,
         };

@@ -1,19 +1,19 @@
 //! What each event does in each state.
 
 use super::{
-    Actor, Call, EndNotice, EndReason, Event, HELD_CANDIDATES, Message, Outcome, Pending, Refusal, Role,
-    Rung, Seat, State,
+    Actor, Call, EndNotice, EndReason, Event, HELD_CANDIDATES, Message, Obstacle, Outcome, Pending, Refusal,
+    Role, Rung, Seat, State,
 };
 use crate::domain::ids::{DeviceId, SessionId};
 use crate::domain::media::{Candidate, Description};
 use crate::domain::message::DialStatus;
 use crate::domain::time::Moment;
 
-const NOT_RINGING: Refusal = Refusal::State("The call is not ringing");
-const NOT_ACTIVE: Refusal = Refusal::State("The call is not active");
-const ANSWERED: Refusal = Refusal::State("The call was answered already");
-const NOT_THIS_DEVICE: Refusal = Refusal::State("This device has no part in the call");
-const CALLEE_ONLY: Refusal = Refusal::State("Only the callee can do that");
+const NOT_RINGING: Refusal = Refusal::State(Obstacle::NotRinging);
+const NOT_ACTIVE: Refusal = Refusal::State(Obstacle::NotActive);
+const ANSWERED: Refusal = Refusal::State(Obstacle::Answered);
+const NOT_THIS_DEVICE: Refusal = Refusal::State(Obstacle::NotThisDevice);
+const CALLEE_ONLY: Refusal = Refusal::State(Obstacle::CalleeOnly);
 
 impl Call {
     /// Lets `event` happen. A refused event changes nothing.
@@ -33,10 +33,12 @@ impl Call {
                 let (call, from) = (self.id, self.party(by.role).id);
                 self.relay(by, Message::MediaState { call, from, media })
             }
-            Event::Dropped { by } => Ok(self.dropped(by, now)),
+            Event::Dropped { by } => Ok(self.dropped(by.role, by.device, now)),
+            Event::Missing { device } => Ok(self.missing(device, now)),
             Event::Left { by } => Ok(self.left(by, now)),
             Event::Revoked { session } => Ok(self.revoked(session, now)),
             Event::EndedByOperator => Ok(self.ended_by_operator(now)),
+            Event::Lost => Ok(self.end(EndReason::ConnectionLost, EndNotice::ConnectionLost, None, now)),
             Event::Tick => Ok(self.tick(now)),
             Event::ShutDown => Ok(self.end(EndReason::ServerShutdown, EndNotice::ServerShutdown, None, now)),
         }
@@ -230,23 +232,38 @@ impl Call {
         Ok(out)
     }
 
-    fn dropped(&mut self, by: Actor, now: Moment) -> Outcome {
+    /// Of a device that is in one place of the call at most.
+    fn missing(&mut self, device: DeviceId, now: Moment) -> Outcome {
+        let role = match &self.state {
+            State::Dialling(_) | State::Ringing { .. } => Role::Caller,
+            State::Active { caller, .. } => {
+                if caller.is(device) {
+                    Role::Caller
+                } else {
+                    Role::Callee
+                }
+            }
+        };
+        self.dropped(role, device, now)
+    }
+
+    fn dropped(&mut self, role: Role, device: DeviceId, now: Moment) -> Outcome {
         let until = now.mono + self.rules.reconnect_grace;
         let away = Message::PeerReconnecting { call: self.id };
         let mut out = Outcome::default();
         match &mut self.state {
-            State::Dialling(pending) if pending.caller.is(by.device) => pending.caller.drop_off(until),
+            State::Dialling(pending) if pending.caller.is(device) => pending.caller.drop_off(until),
             State::Dialling(_) => {}
             State::Ringing { pending, rung } => {
-                if pending.caller.is(by.device) {
+                if pending.caller.is(device) {
                     pending.caller.drop_off(until);
                     out.sends.extend(rung.iter().map(|rung| (rung.device, away.clone())));
                 }
-                rung.retain(|rung| rung.device != by.device);
+                rung.retain(|rung| rung.device != device);
             }
             State::Active { caller, callee, .. } => {
-                let (seat, peer) = seats(by.role, caller, callee);
-                if seat.is(by.device) {
+                let (seat, peer) = seats(role, caller, callee);
+                if seat.is(device) {
                     seat.drop_off(until);
                     out.sends.extend(peer.reachable().map(|device| (device, away)));
                 }

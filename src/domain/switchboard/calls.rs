@@ -1,10 +1,11 @@
 //! Calls are dialled, act and end.
 
 use super::{
-    Call, CallId, CallRecord, DeviceId, Duration, Effects, Fault, LiveCall, Message, Party, PastCall,
-    Refusal, SessionId, Switchboard, Timer, UserId,
+    Call, CallId, CallRecord, DeviceId, Duration, Effects, Fault, Line, LiveCall, Message, NodeNews, Party,
+    PastCall, PastCard, Refusal, SessionId, Switchboard, Timer, UserId,
 };
-use crate::domain::call::{Actor, CallStatus, EndReason, Event, Role};
+use crate::domain::call::{Actor, CallStatus, EndReason, Event, Obstacle, Role};
+use crate::domain::ids::NodeId;
 use crate::domain::media::{CallType, Candidate, Description, MediaState};
 use crate::domain::message::DialStatus;
 use crate::domain::time::Moment;
@@ -27,6 +28,18 @@ pub(crate) enum Dialled {
     Offline(CallId),
     /// Nobody here by that id: look the user up and dial again with what you found.
     NotHere,
+    /// The caller is in a call that lives on another node: that one has to say what this means.
+    Elsewhere(NodeId),
+}
+
+/// A call that never was one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Missed {
+    pub(crate) call: CallId,
+    pub(crate) caller: UserId,
+    pub(crate) callee: UserId,
+    pub(crate) call_type: CallType,
+    pub(crate) reason: EndReason,
 }
 
 impl Switchboard {
@@ -41,7 +54,7 @@ impl Switchboard {
         fx: &mut Effects,
     ) -> Result<Dialled, Fault> {
         if self.closing {
-            return Err(Fault::Closing);
+            return Err(Fault::Unavailable);
         }
         let entry = self.devices.get(&device).ok_or(Fault::NotJoined)?;
         let by = Actor { role: Role::Caller, device, session: entry.session };
@@ -52,8 +65,12 @@ impl Switchboard {
         if let Some(call) = self.call_of(caller.id) {
             let dialled = dial_in_call(call, caller.id, to, device)?;
             // Whoever is told of the call waits for its row, too.
-            fx.records.extend(call.is_dialling().then(|| call.record()));
+            let is_placed = self.calls.get(&call.id()).is_some_and(|live| live.placed);
+            fx.records.extend((is_placed && call.is_dialling()).then(|| call.record()));
             return Ok(dialled);
+        }
+        if let Some(home) = self.home_of_user(caller.id) {
+            return Ok(Dialled::Elsewhere(home));
         }
         let (callee, here) = match self.users.get(&to) {
             Some(line) => (line.party.clone(), Some(line.call.is_some())),
@@ -79,8 +96,10 @@ impl Switchboard {
                 let users = [caller.id, callee.id];
                 let call = Call::dial(caller, by, callee, call_type, offer, self.rules, now);
                 let id = call.id();
-                fx.records.push(call.record());
-                self.calls.insert(id, LiveCall { call, timer: None });
+                // Among several nodes it has to be claimed first: [`Switchboard::confirm`].
+                fx.records.extend((!self.shared).then(|| call.record()));
+                let placed = !self.shared;
+                self.calls.insert(id, LiveCall { call, timer: None, placed, claimed: false });
                 for user in users {
                     self.set_call(user, Some(id));
                 }
@@ -88,6 +107,12 @@ impl Switchboard {
                 Dialled::Placed(id)
             }
         })
+    }
+
+    /// Whether a dial would place a call, as far as is known here.
+    pub(crate) fn would_place(&self, device: DeviceId, to: UserId) -> bool {
+        let is_free = |user: UserId| self.users.get(&user).is_some_and(|line| line.call.is_none());
+        self.devices.get(&device).is_some_and(|entry| is_free(entry.user)) && is_free(to)
     }
 
     fn missed(
@@ -99,9 +124,15 @@ impl Switchboard {
         now: Moment,
         fx: &mut Effects,
     ) -> CallId {
-        let id = CallId::new();
+        let call = CallId::new();
+        self.record_missed(Missed { call, caller, callee, call_type, reason }, now, fx);
+        call
+    }
+
+    pub(super) fn record_missed(&mut self, missed: Missed, now: Moment, fx: &mut Effects) {
+        let Missed { call, caller, callee, call_type, reason } = missed;
         fx.records.push(CallRecord {
-            id,
+            id: call,
             caller,
             callee,
             call_type,
@@ -112,13 +143,16 @@ impl Switchboard {
             ended_at: Some(now.wall),
             rang: false,
         });
-        self.remember(id, PastCall { caller, callee, rejected: false }, now);
-        id
+        self.remember(call, PastCall { caller, callee, rejected: false }, now);
     }
 
     /// The call is on record: the callee's devices ring, unless they do already. False if it ended meanwhile.
     pub(crate) fn announce(&mut self, call: CallId, now: Moment, fx: &mut Effects) -> bool {
         let Some(live) = self.calls.get(&call) else { return false };
+        if !live.placed {
+            // Whoever placed it goes on when it is claimed.
+            return true;
+        }
         let callee = live.call.party(Role::Callee).id;
         let devices = self.devices_of(callee).into_iter();
         let devices = devices.filter_map(|id| Some((id, self.devices.get(&id)?.session))).collect();
@@ -142,7 +176,7 @@ impl Switchboard {
         now: Moment,
         fx: &mut Effects,
     ) -> Result<(), Fault> {
-        self.act(device, call, |by| Event::Accepted { by, answer }, now, fx)?;
+        self.on_call(device, call, |by| Event::Accepted { by, answer }, now, fx)?;
         // The call is over for those who rang in vain.
         let (user, _) = self.identity(device)?;
         self.cut_expired_devices(user, now, fx);
@@ -161,7 +195,7 @@ impl Switchboard {
             // A repetition of what ended the call.
             Some((Role::Callee, true)) => Ok(()),
             Some((Role::Caller | Role::Callee, _)) => Err(OVER),
-            None => self.act(device, call, |by| Event::Rejected { by }, now, fx),
+            None => self.on_call(device, call, |by| Event::Rejected { by }, now, fx),
         }
     }
 
@@ -176,7 +210,7 @@ impl Switchboard {
         let (user, _) = self.identity(device)?;
         match self.past_role(user, call) {
             Some(_) => Ok(()),
-            None => self.act(device, call, |by| Event::Ended { by }, now, fx),
+            None => self.on_call(device, call, |by| Event::Ended { by }, now, fx),
         }
     }
 
@@ -184,6 +218,12 @@ impl Switchboard {
     pub(crate) fn end_by_operator(&mut self, call: CallId, now: Moment, fx: &mut Effects) {
         // Never refused.
         let _ = self.apply(call, Event::EndedByOperator, now, fx);
+    }
+
+    /// The call could not go on here.
+    pub(crate) fn end_lost(&mut self, call: CallId, now: Moment, fx: &mut Effects) {
+        // Never refused.
+        let _ = self.apply(call, Event::Lost, now, fx);
     }
 
     /// A candidate for `to`, the other party of `call`, or of whatever call the two have.
@@ -217,7 +257,7 @@ impl Switchboard {
         now: Moment,
         fx: &mut Effects,
     ) -> Result<(), Fault> {
-        self.act(device, call, |by| Event::Renegotiated { by, description }, now, fx)
+        self.on_call(device, call, |by| Event::Renegotiated { by, description }, now, fx)
     }
 
     pub(crate) fn change_media(
@@ -228,7 +268,7 @@ impl Switchboard {
         now: Moment,
         fx: &mut Effects,
     ) -> Result<(), Fault> {
-        self.act(device, call, |by| Event::MediaChanged { by, media }, now, fx)
+        self.on_call(device, call, |by| Event::MediaChanged { by, media }, now, fx)
     }
 
     /// The server goes down: every call ends, and everybody is gone.
@@ -238,10 +278,11 @@ impl Switchboard {
             // Never refused.
             let _ = self.apply(call, Event::ShutDown, now, fx);
         }
-        fx.gone.extend(self.users.keys());
+        let here = |line: &&Line| line.devices.iter().any(|device| self.node_of(*device).is_none());
+        fx.gone.extend(self.users.values().filter(here).map(|line| line.party.id));
     }
 
-    fn act(
+    fn on_call(
         &mut self,
         device: DeviceId,
         call: CallId,
@@ -286,6 +327,7 @@ impl Switchboard {
         fx: &mut Effects,
     ) -> Result<(), Fault> {
         let live = self.calls.get_mut(&call).ok_or(Fault::NoSuchCall)?;
+        let (passes_on, settled) = (event.passes_on(), live.call.is_settled());
         let outcome = live.call.apply(event, now).map_err(Fault::Refused)?;
         if fx.sends.is_empty() {
             fx.sends = outcome.sends;
@@ -293,22 +335,49 @@ impl Switchboard {
             fx.sends.extend(outcome.sends);
         }
         fx.records.extend(outcome.record);
-        match outcome.ended {
-            None => live.sync_timer(call, &mut self.timers),
-            Some(ending) => self.clear(call, ending.reason == EndReason::Rejected, now, fx),
+        if let Some(ending) = outcome.ended {
+            self.clear(call, ending.reason == EndReason::Rejected, now, fx);
+            return Ok(());
+        }
+        live.sync_timer(call, &mut self.timers);
+        match (passes_on, settled) {
+            (false, _) => self.note_kept(call, fx),
+            (true, false) => self.note(fx, || NodeNews::Trickled(call)),
+            (true, true) => {}
         }
         Ok(())
     }
 
+    /// The other nodes have to know of it.
+    pub(super) fn note(&self, fx: &mut Effects, news: impl FnOnce() -> NodeNews) {
+        if self.shared {
+            fx.news.push(news());
+        }
+    }
+
+    pub(super) fn note_kept(&self, call: CallId, fx: &mut Effects) {
+        self.note(fx, || NodeNews::Changed(call));
+    }
+
     fn clear(&mut self, id: CallId, rejected: bool, now: Moment, fx: &mut Effects) {
-        let Some(LiveCall { call, timer }) = self.calls.remove(&id) else { return };
+        let Some(LiveCall { call, timer, .. }) = self.calls.remove(&id) else { return };
         self.drop_call_timer(id, timer);
         let [caller, callee] = [Role::Caller, Role::Callee].map(|role| call.party(role).id);
+        self.note(fx, || NodeNews::Over(PastCard { call: id, caller, callee, rejected }));
         self.remember(id, PastCall { caller, callee, rejected }, now);
-        for user in [caller, callee] {
-            self.set_call(user, None);
-            self.cut_expired_devices(user, now, fx);
-            self.forget_what_is_idle(user);
+        self.release(id, [caller, callee], now, fx);
+    }
+
+    /// The two are not in the call any more.
+    pub(super) fn release(&mut self, call: CallId, parties: [UserId; 2], now: Moment, fx: &mut Effects) {
+        for user in parties {
+            if let Some(line) = self.users.get_mut(&user)
+                && line.call == Some(call)
+            {
+                line.call = None;
+                self.cut_expired_devices(user, now, fx);
+                self.forget_what_is_idle(user);
+            }
         }
     }
 
@@ -318,13 +387,13 @@ impl Switchboard {
         }
     }
 
-    fn remember(&mut self, call: CallId, past: PastCall, now: Moment) {
+    pub(super) fn remember(&mut self, call: CallId, past: PastCall, now: Moment) {
         self.past.insert(call, past);
         self.timers.insert((now.mono + FORGET_AFTER, Timer::Forget(call)));
     }
 }
 
-const OVER: Fault = Fault::Refused(Refusal::State("The call is over"));
+const OVER: Fault = Fault::Refused(Refusal::State(Obstacle::Over));
 
 /// What dialling means to somebody who is in a call already.
 fn dial_in_call(call: &Call, caller: UserId, to: UserId, device: DeviceId) -> Result<Dialled, Fault> {
@@ -332,8 +401,6 @@ fn dial_in_call(call: &Call, caller: UserId, to: UserId, device: DeviceId) -> Re
     match call.role_of(caller) {
         Some(Role::Caller) if with_callee && call.is_dialled_by(device) => Ok(Dialled::Again(call.id())),
         Some(Role::Callee) if with_callee && call.is_pending() => Ok(Dialled::Glare(call.id())),
-        Some(Role::Caller | Role::Callee) | None => {
-            Err(Fault::Refused(Refusal::State("You are in a call already")))
-        }
+        Some(Role::Caller | Role::Callee) | None => Err(Fault::Refused(Refusal::State(Obstacle::InCall))),
     }
 }

@@ -1,12 +1,21 @@
 //! Devices come and go.
 
 use super::{
-    Call, CallId, Cut, Device, DeviceId, Duration, Effects, Fault, Line, Message, Party, SessionId,
+    Call, CallId, Cut, Device, DeviceId, Duration, Effects, Fault, Line, NodeNews, Party, SessionId,
     Switchboard, UserId,
 };
 use crate::domain::call::{Actor, Event};
 use crate::domain::presence::PresenceMode;
 use crate::domain::time::Moment;
+
+/// Where a device that joins gets its call back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// It has it, if there is one, and is told that it has joined.
+    Done,
+    /// From another node, which its call lives on; only then it may be told: [`Switchboard::welcome`].
+    Elsewhere,
+}
 
 /// Devices a user may have joined at once.
 const DEVICES_PER_USER: usize = 8;
@@ -27,10 +36,10 @@ pub(crate) struct Joining {
 impl Switchboard {
     /// Admits a device: it is told who is here, gets its call back, and is rung if its user is being called.
     /// Joining again changes the presence mode.
-    pub(crate) fn join(&mut self, joining: Joining, now: Moment, fx: &mut Effects) -> Result<(), Fault> {
+    pub(crate) fn join(&mut self, joining: Joining, now: Moment, fx: &mut Effects) -> Result<Entry, Fault> {
         let Joining { device, session, user, token_expires, presence, resume } = joining;
         if self.closing {
-            return Err(Fault::Closing);
+            return Err(Fault::Unavailable);
         }
         match self.devices.get_mut(&device) {
             Some(known) if (known.user, known.session) != (user.id, session) => {
@@ -41,30 +50,17 @@ impl Switchboard {
                 known.warned = false;
             }
             Some(_) => {}
-            None => self.add_device(device, session, &user, token_expires)?,
+            None => self.add_device(device, session, &user, token_expires, fx)?,
         }
-        let call = self.users.get(&user.id).and_then(|line| line.call);
         self.presence.listen(device, presence);
-        let outcome = call
-            .and_then(|id| self.calls.get_mut(&id))
-            .and_then(|live| {
-                let by = Actor { role: live.call.role_of(user.id)?, device, session };
-                live.call.apply(Event::Joined { by, resume: resume == Some(live.call.id()) }, now).ok()
-            })
-            .unwrap_or_default();
-        let online = match presence {
-            PresenceMode::Full | PresenceMode::Delta => self.presence.roster(),
-            PresenceMode::None => std::sync::Arc::default(),
-        };
-        fx.sends.push((device, Message::Joined { socket_id: device, online, active_call: outcome.resumed }));
-        fx.sends.extend(outcome.sends);
-        if let Some(call) = call {
-            self.sync_call_timer(call);
-            // A device that lost its part in the call to this one has no excuse for an expired token any more.
-            self.cut_expired_devices(user.id, now, fx);
+        if self.home_of_user(user.id).is_some() {
+            return Ok(Entry::Elsewhere);
         }
-        self.token_is_due(device, now, fx);
-        Ok(())
+        let mut after = Effects::default();
+        let active_call = self.come_back(device, resume, now, &mut after);
+        self.welcome(device, active_call, now, fx);
+        fx.append(after);
+        Ok(Entry::Done)
     }
 
     fn add_device(
@@ -73,21 +69,26 @@ impl Switchboard {
         session: SessionId,
         user: &Party,
         token_expires: Duration,
+        fx: &mut Effects,
     ) -> Result<(), Fault> {
-        let new_line = || Line { party: user.clone(), devices: vec![], sessions: vec![], call: None };
-        let line = self.users.entry(user.id).or_insert_with(new_line);
-        if line.devices.len() >= DEVICES_PER_USER {
+        if self.users.get(&user.id).is_some_and(|line| line.devices.len() >= DEVICES_PER_USER) {
             return Err(Fault::TooManyDevices);
         }
+        let entry = Device { user: user.id, session, token_expires, timer: None, warned: false, node: None };
+        self.insert_device(device, entry, user);
+        self.note(fx, || NodeNews::Came(device));
+        Ok(())
+    }
+
+    pub(super) fn insert_device(&mut self, device: DeviceId, entry: Device, user: &Party) {
+        let line = self.users.entry(user.id).or_insert_with(|| Line::new(user.clone()));
         line.devices.push(device);
-        if !line.sessions.contains(&session) {
-            line.sessions.push(session);
-            self.sessions.insert(session, user.id);
+        if !line.sessions.contains(&entry.session) {
+            line.sessions.push(entry.session);
+            self.sessions.insert(entry.session, user.id);
         }
-        let entry = Device { user: user.id, session, token_expires, timer: None, warned: false };
         self.devices.insert(device, entry);
         self.presence.set_online(user.clone(), device);
-        Ok(())
     }
 
     /// A device is gone: on purpose, or because its connection broke.
@@ -101,10 +102,10 @@ impl Switchboard {
             // A departure is never refused.
             let _ = self.apply(call, event, now, fx);
         }
-        self.remove_device(device, fx);
+        self.remove_device(device, deliberate, fx);
     }
 
-    /// Every device of the session is cut, and what they were calling ends.
+    /// Every device of the session that is connected here is cut, and what they were calling here ends.
     pub(crate) fn revoke(&mut self, session: SessionId, now: Moment, fx: &mut Effects) {
         let Some(user) = self.sessions.get(&session).copied() else { return };
         if let Some(call) = self.users.get(&user).and_then(|line| line.call) {
@@ -112,8 +113,9 @@ impl Switchboard {
             let _ = self.apply(call, Event::Revoked { session }, now, fx);
         }
         for device in self.devices_of(user) {
-            if self.devices.get(&device).is_some_and(|entry| entry.session == session) {
-                self.remove_device(device, fx);
+            let is_ours = |entry: &Device| entry.session == session && entry.node.is_none();
+            if self.devices.get(&device).is_some_and(is_ours) {
+                self.remove_device(device, false, fx);
                 fx.cuts.push((device, Cut::SessionRevoked));
             }
         }
@@ -152,17 +154,22 @@ impl Switchboard {
         Ok(states)
     }
 
-    pub(super) fn remove_device(&mut self, device: DeviceId, fx: &mut Effects) {
+    pub(super) fn remove_device(&mut self, device: DeviceId, deliberate: bool, fx: &mut Effects) {
         self.set_token_timer(device, None);
         self.presence.forget(device);
         let Some(entry) = self.devices.remove(&device) else { return };
+        let is_ours = entry.node.is_none();
+        if is_ours {
+            self.note(fx, || NodeNews::Went { device, deliberate });
+        }
         let Some(line) = self.users.get_mut(&entry.user) else { return };
         line.devices.retain(|other| *other != device);
         if let Some(newest) = line.devices.last() {
             self.presence.set_online(line.party.clone(), *newest);
         } else {
             self.presence.set_offline(entry.user);
-            fx.gone.push(entry.user);
+            // For a device of another node, that one says so.
+            fx.gone.extend(is_ours.then_some(entry.user));
         }
         self.forget_what_is_idle(entry.user);
     }

@@ -9,39 +9,42 @@ use crate::domain::presence::PresenceMode;
 use crate::domain::time::Moment;
 use chrono::DateTime;
 
-struct Board {
-    board: Switchboard,
-    now: Moment,
+pub(super) struct Board {
+    pub(super) board: Switchboard,
+    pub(super) now: Moment,
 }
 
 /// A joined device of a user.
 #[derive(Clone)]
-struct Here {
-    user: Party,
-    device: DeviceId,
-    session: SessionId,
+pub(super) struct Here {
+    pub(super) user: Party,
+    pub(super) device: DeviceId,
+    pub(super) session: SessionId,
 }
 
 impl Board {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let rules = Rules { ring_timeout: Duration::from_mins(1), reconnect_grace: Duration::from_secs(15) };
         let now = Moment { wall: DateTime::UNIX_EPOCH, mono: Duration::from_secs(1000) };
         Self { board: Switchboard::new(rules), now }
     }
 
-    fn pass(&mut self, seconds: u64) -> Effects {
+    pub(super) fn pass(&mut self, seconds: u64) -> Effects {
         let by = Duration::from_secs(seconds);
         self.now = Moment { wall: self.now.wall + by, mono: self.now.mono + by };
         self.did(super::Switchboard::tick).1
     }
 
-    fn did<T>(&mut self, change: impl FnOnce(&mut Switchboard, Moment, &mut Effects) -> T) -> (T, Effects) {
+    pub(super) fn did<T>(
+        &mut self,
+        change: impl FnOnce(&mut Switchboard, Moment, &mut Effects) -> T,
+    ) -> (T, Effects) {
         let mut fx = Effects::default();
         let result = change(&mut self.board, self.now, &mut fx);
         (result, fx)
     }
 
-    fn join_as(&mut self, user: &Party, session: SessionId, expires_in: u64) -> (Here, Effects) {
+    pub(super) fn join_as(&mut self, user: &Party, session: SessionId, expires_in: u64) -> (Here, Effects) {
         let here = Here { user: user.clone(), device: DeviceId::new(), session };
         let joining = Joining {
             device: here.device,
@@ -56,7 +59,7 @@ impl Board {
         (here, fx)
     }
 
-    fn join(&mut self, name: &str) -> Here {
+    pub(super) fn join(&mut self, name: &str) -> Here {
         let user = party(name);
         self.join_as(&user, SessionId::new(), 3600).0
     }

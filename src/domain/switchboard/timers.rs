@@ -106,9 +106,10 @@ impl Switchboard {
 
     fn cut_if_expired(&mut self, device: DeviceId, now: Moment, fx: &mut Effects) {
         let Some(entry) = self.devices.get(&device) else { return };
-        let in_call = self.call_of(entry.user).is_some_and(|call| call.involves(device));
+        let in_call = self.call_of(entry.user).is_some_and(|call| call.involves(device))
+            || self.involves_elsewhere(entry.user, device);
         if entry.token_expires <= now.mono && !in_call {
-            self.remove_device(device, fx);
+            self.remove_device(device, false, fx);
             fx.cuts.push((device, Cut::TokenExpired));
         }
     }

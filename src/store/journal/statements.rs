@@ -1,7 +1,7 @@
 //! What the journal says to the database.
 
 use crate::domain::call::CallRecord;
-use crate::domain::ids::{NodeId, UserId};
+use crate::domain::ids::{CallId, NodeId, UserId};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use std::time::Duration;
@@ -40,6 +40,33 @@ pub(super) async fn close_left_live(connection: &mut PgConnection, node: NodeId)
     Ok(closed.rows_affected())
 }
 
+/// Live rows that another process wrote last, and which: but for one that is connected to write what follows.
+pub(super) async fn left_live(
+    connection: &mut PgConnection,
+    node: NodeId,
+) -> Result<Vec<(CallId, NodeId)>, sqlx::Error> {
+    let left = sqlx::query!(
+        "select id, node_id from calls
+         where ended_at is null and node_id <> $1
+           and not exists (select from pg_stat_activity
+                           where application_name = 'video-call-server journal ' || node_id::text)",
+        Uuid::from(node)
+    );
+    let rows = left.fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|row| (row.id.into(), row.node_id.into())).collect())
+}
+
+pub(super) async fn close(connection: &mut PgConnection, calls: &[CallId]) -> Result<u64, sqlx::Error> {
+    let ids: Vec<_> = calls.iter().map(|call| Uuid::from(*call)).collect();
+    let closed = sqlx::query!(
+        "update calls
+         set status = 'failed', end_reason = 'server_restart', ended_at = greatest(now(), started_at, answered_at)
+         where ended_at is null and id = any($1)",
+        &ids
+    );
+    Ok(closed.execute(connection).await?.rows_affected())
+}
+
 /// A party whose account went meanwhile is written as null. A row that is over is never opened again.
 pub(super) async fn insert_calls(
     connection: &mut PgConnection,
@@ -71,7 +98,7 @@ pub(super) async fn insert_calls(
          left join users callee on callee.id = f.callee_id
          on conflict (id) do update
          set status = excluded.status, end_reason = excluded.end_reason,
-             answered_at = excluded.answered_at, ended_at = excluded.ended_at
+             answered_at = excluded.answered_at, ended_at = excluded.ended_at, node_id = excluded.node_id
          where calls.ended_at is null",
         &ids,
         &callers,

@@ -1,11 +1,12 @@
 //! The one who writes the journal, on a connection of its own, for as long as it takes.
 
-use super::statements::{close_left_live, insert_calls, lock_ownership, update_last_seen};
+use super::statements::{close, close_left_live, insert_calls, left_live, lock_ownership, update_last_seen};
 use super::{Batch, Journal, Others};
-use crate::domain::ids::NodeId;
+use crate::domain::ids::{CallId, NodeId};
 use crate::error::Error;
 use crate::store::is_away;
 use crate::telemetry::metrics::Writing;
+use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
@@ -35,6 +36,11 @@ const KEEPALIVE: [(&str, &str); 4] = [
 /// How often a server makes sure that it owns the history, or tries to.
 const OWNERSHIP_RETRY: Duration = Duration::from_secs(10);
 
+/// Of several nodes' live rows, each with the node that wrote it last, those that nobody can write to their end any more; none:
+/// nobody can tell now.
+pub(crate) type Coroner =
+    Box<dyn Fn(Vec<(CallId, NodeId)>) -> BoxFuture<'static, Option<Vec<CallId>>> + Send + Sync>;
+
 /// Writes the journal, on a connection of its own.
 pub(crate) struct Writer {
     journal: Journal,
@@ -42,6 +48,10 @@ pub(crate) struct Writer {
     node: NodeId,
     metrics: Writing,
     connection: Option<PgConnection>,
+    /// None: no other server lives while this one owns the history.
+    coroner: Option<Coroner>,
+    /// When ownership was looked after last.
+    tended: Instant,
     /// Holds the lock on the history, on this connection.
     owns: bool,
     /// Held it once: what is live since then is this process's own.
@@ -55,15 +65,19 @@ impl Writer {
         url: SecretString,
         node: NodeId,
         metrics: Writing,
+        coroner: Option<Coroner>,
     ) -> Result<Self, Error> {
-        let (owns, has_owned) = (false, false);
-        let mut writer = Self { journal, url, node, metrics, connection: None, owns, has_owned };
+        let (owns, has_owned, tended) = (false, false, Instant::now());
+        let mut writer =
+            Self { journal, url, node, metrics, connection: None, coroner, tended, owns, has_owned };
         let mut connection = writer.connect().await?;
-        let owns = limited(lock_ownership(&mut connection, OWNERSHIP_WAIT)).await?;
+        // Where there are several servers, another one has it most of the time, and looks after what is left.
+        let wait = if writer.coroner.is_some() { OWNERSHIP_WAIT / 6 } else { OWNERSHIP_WAIT };
+        let owns = limited(lock_ownership(&mut connection, wait)).await?;
         writer.set_owns(owns);
         if writer.owns {
             writer.own_history(&mut connection).await?;
-        } else {
+        } else if writer.coroner.is_none() {
             tracing::warn!(
                 "another server writes history into this database; calls it leaves live stay open for now"
             );
@@ -78,6 +92,9 @@ impl Writer {
         let mut gathers: Option<Instant> = None;
         loop {
             let stops = stop.is_cancelled();
+            if !stops && self.tended.elapsed() >= OWNERSHIP_RETRY {
+                self.tend_ownership().await;
+            }
             let others = match gathers {
                 _ if stops => Others::All,
                 Some(until) if until <= Instant::now() => Others::Some,
@@ -95,15 +112,11 @@ impl Writer {
             }
             gathers = self.journal.has_others().then(|| gathers.unwrap_or_else(|| Instant::now() + GATHER));
             if batch.is_empty() {
-                let is_idle = gathers.is_none();
+                let tend = self.tended + OWNERSHIP_RETRY;
                 tokio::select! {
                     () = self.journal.0.work.notified() => {}
                     () = stop.cancelled() => {}
-                    () = sleep_until(gathers.unwrap_or_else(|| Instant::now() + OWNERSHIP_RETRY)) => {
-                        if is_idle {
-                            self.tend_ownership().await;
-                        }
-                    }
+                    () = sleep_until(gathers.map_or(tend, |until| until.min(tend))) => {}
                 }
             }
         }
@@ -113,8 +126,9 @@ impl Writer {
         }
     }
 
-    /// Now and then, when there is nothing to write: a lock is held only as long as its connection.
+    /// Now and then: a lock is held only as long as its connection, and nodes die.
     async fn tend_ownership(&mut self) {
+        self.tended = Instant::now();
         if let Err(error) = self.keep_or_get_ownership().await {
             self.connection = None;
             self.set_owns(false);
@@ -124,7 +138,9 @@ impl Writer {
 
     async fn keep_or_get_ownership(&mut self) -> sqlx::Result<()> {
         let mut connection = self.take_connection().await?;
-        if self.owns {
+        if self.owns && self.coroner.is_some() {
+            self.own_history(&mut connection).await?;
+        } else if self.owns {
             limited(connection.ping()).await?;
         } else {
             self.try_to_own(&mut connection).await?;
@@ -230,7 +246,14 @@ impl Writer {
 
     /// Closes what a dead server left live.
     async fn own_history(&mut self, connection: &mut PgConnection) -> sqlx::Result<()> {
-        let closed = limited(close_left_live(connection, self.node)).await?;
+        let closed = match &self.coroner {
+            None => limited(close_left_live(connection, self.node)).await?,
+            Some(coroner) => {
+                let left = limited(left_live(connection, self.node)).await?;
+                let Some(dead) = coroner(left).await else { return Ok(()) };
+                limited(close(connection, &dead)).await?
+            }
+        };
         if closed > 0 {
             self.metrics.left_live.inc_by(closed);
             tracing::warn!(calls = closed, "closed calls that a dead server left live");

@@ -1,0 +1,15 @@
+-- A node is alive. Tells whether it was known before, and of every node whether it is alive.
+-- KEYS: nodes, the node's own, its inbox. ARGV: prefix, node, milliseconds.
+local known = redis.call('hexists', KEYS[1], ARGV[2])
+redis.call('hset', KEYS[1], ARGV[2], 1)
+redis.call('set', KEYS[2], 1, 'px', ARGV[3])
+-- Letters go to an inbox that is there: what is sent to the dead makes none.
+if redis.call('exists', KEYS[3]) == 0 then
+  redis.call('xadd', KEYS[3], '*', 'new', 1)
+end
+local answer = {known}
+for _, node in ipairs(redis.call('hkeys', KEYS[1])) do
+  answer[#answer + 1] = node
+  answer[#answer + 1] = redis.call('exists', ARGV[1] .. 'node:' .. node)
+end
+return answer

@@ -1,0 +1,294 @@
+//! What this node hears from others, and does about it.
+
+use super::super::calls::Settled;
+use super::super::{Live, Reply};
+use crate::cluster::{Adoption, Ask, Claimed, Cluster, Counted, Letter, News, Told};
+use crate::domain::call::Call;
+use crate::domain::ids::{CallId, DeviceId, IdSet, NodeId, UserId};
+use crate::domain::media::{CallType, Description};
+use crate::domain::switchboard::Fault;
+use crate::domain::time::Moment;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// How often questions are looked at that nobody answers.
+const SWEEP: Duration = Duration::from_millis(250);
+/// How far the clocks of two nodes may be apart.
+const CLOCKS_APART: Duration = Duration::from_secs(5);
+/// How long everything else may wait until it is clear which calls are still this node's.
+const SETTLING: Duration = Duration::from_secs(3);
+
+impl Live {
+    /// Heeds the others, for as long as it is polled.
+    pub(crate) async fn follow_nodes(self: &Arc<Self>, mut news: mpsc::Receiver<News>) {
+        let mut sweep = tokio::time::interval(SWEEP);
+        loop {
+            tokio::select! {
+                news = news.recv() => match news {
+                    Some(news) => self.heed(news).await,
+                    None => return,
+                },
+                _ = sweep.tick() => {
+                    let now = self.clock.now().mono;
+                    self.questions.give_up_late(now);
+                }
+            }
+        }
+    }
+
+    async fn heed(self: &Arc<Self>, news: News) {
+        let Some(cluster) = &self.cluster else { return };
+        match news {
+            News::Letter(from, letter) => {
+                if from != self.node && !cluster.knows(from) {
+                    self.greet(cluster, from);
+                }
+                self.open(cluster, from, letter);
+            }
+            News::Arrived(node) => self.greet(cluster, node),
+            News::Gone(node, calls) => self.bury(cluster, node, calls),
+            News::Resync => self.resync(cluster).await,
+            News::Lost(call) => self.lose(cluster, call),
+            News::Beat => {
+                let mut alive = cluster.peers();
+                alive.insert(self.node);
+                let orphans = self.lock().orphans(&alive);
+                self.adopt(orphans);
+            }
+        }
+    }
+
+    /// Under the lock, so that what changes from now on follows.
+    fn greet(&self, cluster: &Cluster, node: NodeId) {
+        let state = self.lock();
+        let (devices, calls) = state.cards();
+        cluster.greet(node, Letter::Here { devices, calls });
+        drop(state);
+        tracing::info!(%node, "a node is there");
+        self.met.notify_waiters();
+    }
+
+    fn open(self: &Arc<Self>, cluster: &Cluster, from: NodeId, letter: Letter) {
+        match letter {
+            Letter::Here { devices, calls } => {
+                self.transition(|state, now, fx| state.node_has(from, devices, calls, now, fx));
+                self.heard_of.lock().unwrap_or_else(PoisonError::into_inner).insert(from);
+                self.met.notify_waiters();
+            }
+            Letter::Who => self.greet(cluster, from),
+            Letter::Came(card) => self.transition(|state, now, fx| state.device_came(from, card, now, fx)),
+            Letter::Went { device, deliberate } => {
+                self.transition(|state, now, fx| {
+                    if state.node_of(device) == Some(from) {
+                        state.leave(device, deliberate, now, fx);
+                    }
+                });
+            }
+            Letter::Call(card) => self.transition(|state, now, fx| state.call_lives(from, card, now, fx)),
+            Letter::Over(card) => self.transition(|state, now, fx| state.call_is_over(card, now, fx)),
+            Letter::Deliver { to, message } => self.transition(|_, _, fx| fx.sends.push((to, message))),
+            Letter::Ask { id, until, device, what } => {
+                // Its sender has given up, unless our clocks are that far apart.
+                if self.clock.now().wall <= until + CLOCKS_APART {
+                    self.answer(cluster, from, id, device, what);
+                }
+            }
+            Letter::Void => {}
+            Letter::Told { id, answer } => {
+                if let Some(to) = self.questions.take(id) {
+                    to(answer);
+                }
+            }
+            Letter::Counted(Counted::Call(user)) => self.count_call(user),
+            Letter::Counted(counted) => {
+                if let Some(count) = self.counted.get() {
+                    count(counted);
+                }
+            }
+            Letter::Echo(number) => {
+                if let Some(next) = self.echoes.heard(number) {
+                    cluster.echo(next);
+                }
+            }
+            Letter::Leaving => {
+                cluster.see_off(from);
+                self.bury(cluster, from, Vec::new());
+            }
+        }
+    }
+
+    fn answer(self: &Arc<Self>, cluster: &Cluster, from: NodeId, id: u64, device: DeviceId, what: Ask) {
+        let tell = |answer| cluster.post(from, Letter::Told { id, answer });
+        match what {
+            // What follows from an act is sent before its answer, what follows from a return after it: as where there is one node.
+            Ask::Act(act) => {
+                let done = self.transition(|state, now, fx| {
+                    let moved = state.home_of_act(device, &act).is_some();
+                    if moved { Err(Fault::Unavailable) } else { state.act(device, act, now, fx) }
+                });
+                tell(done.map(|()| Told::Done));
+            }
+            Ask::ComeBack { resume } => self.transition(|state, now, fx| {
+                let moved = state.home_of_call_of(device).is_some();
+                let back = if moved {
+                    Err(Fault::Unavailable)
+                } else {
+                    Ok(state.come_back(device, resume, now, fx))
+                };
+                tell(back.map(Told::Back));
+            }),
+            Ask::Dial { to, call_type, offer } => {
+                let live = Arc::clone(self);
+                tokio::spawn(async move {
+                    let answer = live.dial_for(device, to, (call_type, offer)).await;
+                    if let Some(cluster) = &live.cluster {
+                        let answer = answer.map(|Reply { call, status }| Told::Dialled { call, status });
+                        cluster.post(from, Letter::Told { id, answer });
+                    }
+                });
+            }
+        }
+    }
+
+    /// Dials for a device on another node, which is in a call that lives here.
+    async fn dial_for(
+        &self,
+        device: DeviceId,
+        to: UserId,
+        media: (CallType, Description),
+    ) -> Result<Reply, Fault> {
+        let asked = self.clock.now();
+        let dialled = self.dial(device, to, None, media.clone())?;
+        match self.settle_here(device, to, None, &media, dialled, asked).await? {
+            Settled::Reply(reply) => Ok(reply),
+            // Its call is over meanwhile, and it is calling somebody who is not here; or asking on could go in circles.
+            Settled::LookUp | Settled::Elsewhere(_) => Err(Fault::Unavailable),
+        }
+    }
+
+    /// A node is gone, and with it its devices; its calls are taken over.
+    fn bury(self: &Arc<Self>, cluster: &Cluster, node: NodeId, calls: Vec<CallId>) {
+        cluster.forget(node);
+        self.heard_of.lock().unwrap_or_else(PoisonError::into_inner).insert(node);
+        self.transition(|state, now, fx| state.node_gone(node, now, fx));
+        self.questions.give_up_on(node);
+        let known = {
+            let mut alive = cluster.peers();
+            alive.insert(self.node);
+            self.lock().orphans(&alive)
+        };
+        let mut orphans: Vec<_> = calls.into_iter().map(|call| (call, node)).collect();
+        orphans.extend(known.into_iter().filter(|orphan| !orphans.contains(orphan)).collect::<Vec<_>>());
+        self.adopt(orphans);
+        self.met.notify_waiters();
+    }
+
+    /// Takes over calls whose home is gone, as far as nobody else has.
+    fn adopt(self: &Arc<Self>, orphans: Vec<(CallId, NodeId)>) {
+        let Some(cluster) = &self.cluster else { return };
+        if orphans.is_empty() || self.lock().is_closing() {
+            return;
+        }
+        let asked: Vec<_> =
+            orphans.into_iter().map(|(call, from)| (call, cluster.adopt(call, from))).collect();
+        let live = Arc::clone(self);
+        tokio::spawn(async move {
+            for (call, asked) in asked {
+                match asked.await {
+                    Ok(Adoption::Yes(adopted)) => live.take_over(adopted.call, adopted.taken),
+                    // Its end was lost together with its node.
+                    Ok(Adoption::Gone) => {
+                        live.transition(|state, now, fx| state.forget_foreign(call, now, fx));
+                    }
+                    // Redis is away: it is tried again at the next beat.
+                    Ok(Adoption::Taken) | Err(_) => {}
+                }
+            }
+        });
+    }
+
+    fn take_over(self: &Arc<Self>, call: Call, taken: Moment) {
+        let (id, is_dialling) = (call.id(), call.is_dialling());
+        if self.has_call(id) {
+            return;
+        }
+        tracing::info!(call = %id, "taking over a call");
+        let ((), ticket) =
+            self.transition_with_ticket(|state, now, fx| state.adopt(call.moved(taken, now), now, fx));
+        if is_dialling {
+            // Nobody waits for an answer: it went with the node.
+            let live = Arc::clone(self);
+            tokio::spawn(async move {
+                live.committed(id, ticket).await;
+                live.transition(|state, now, fx| state.announce(id, now, fx));
+            });
+        }
+    }
+
+    /// Redis was away, and may have come back empty; this node was taken for dead; others may have missed something. Nothing else is
+    /// heeded before it is clear which calls are still this node's.
+    async fn resync(&self, cluster: &Cluster) {
+        let claims: Vec<_> = {
+            let (state, now) = (self.lock(), self.clock.now());
+            let copies = state.call_ids().into_iter().filter_map(|call| Some((call, state.copy_of(call)?)));
+            copies.map(|(call, copy)| (call, cluster.claim(copy, now, state.is_claimed(call)))).collect()
+        };
+        let settled = async {
+            for (call, claimed) in claims {
+                match claimed.await {
+                    Ok(Claimed::Yes) => self.lock().set_claimed(call),
+                    Ok(Claimed::Lost) => self.lose(cluster, call),
+                    // It has ended elsewhere, or one of the two is in another call by now.
+                    Ok(Claimed::Over | Claimed::Taken { .. }) => {
+                        self.transition(|state, now, fx| state.end_lost(call, now, fx));
+                    }
+                    // Away again: all of it is done again when Redis is back.
+                    Err(_) => return false,
+                }
+            }
+            true
+        };
+        if tokio::time::timeout(SETTLING, settled).await.unwrap_or(false) {
+            cluster.is_settled();
+        } else {
+            tracing::warn!("Redis is slow to say which calls are still this node's; asking again");
+            cluster.fall_behind();
+        }
+        // Not before: what is not this node's any more should not be said to be.
+        let state = self.lock();
+        let (devices, calls) = state.cards();
+        cluster.broadcast(Letter::Here { devices, calls });
+    }
+
+    /// Another node has the call, and will say so.
+    fn lose(&self, cluster: &Cluster, call: CallId) {
+        if self.lock().has_call(call) {
+            tracing::warn!(%call, "another node has taken over the call");
+            self.transition(|state, now, fx| state.retract(call, now, fx));
+            cluster.broadcast(Letter::Who);
+        }
+    }
+
+    /// Waits until all of these nodes have said what is on them, or are found dead.
+    pub(crate) async fn meet(&self, nodes: &IdSet<NodeId>, limit: Duration) {
+        let all_known = async {
+            loop {
+                let met = self.met.notified();
+                let known = {
+                    let heard_of = self.heard_of.lock().unwrap_or_else(PoisonError::into_inner);
+                    nodes.iter().all(|node| heard_of.contains(node))
+                };
+                if known {
+                    return;
+                }
+                met.await;
+            }
+        };
+        if tokio::time::timeout(limit, all_known).await.is_err() {
+            tracing::warn!(
+                "not every node has said what is on it; the list of users may be short for a moment"
+            );
+        }
+    }
+}
