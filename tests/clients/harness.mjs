@@ -2,29 +2,32 @@
 //
 //   SERVER_BIN         the binary; default ../../target/debug/video-call-server
 //   TEST_DATABASE_URL  a PostgreSQL where databases may be created; default postgres://postgres@127.0.0.1:5432/postgres
+//   CLUSTER            unset: a server is one process that has its live state in memory; 1: one process and a Redis;
+//                      3: so many processes (nodes) on a Redis, behind a load balancer of ours (spread.mjs)
+//
+// With several nodes what is done to the server is done to all of them: started, stopped and signalled together, their logs are one.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
-import http from 'node:http';
-import https from 'node:https';
-import net from 'node:net';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
+import { join } from 'node:path';
 import pg from 'pg';
-import { Client, PATIENCE, within } from './client.mjs';
+import { Client, PATIENCE } from './client.mjs';
+import { eventually, freePort, request } from './machine.mjs';
+import { Node, run } from './node.mjs';
+import { Redis } from './redis.mjs';
+import { Spread } from './spread.mjs';
 import { SDP_MARK } from './wire.mjs';
 
 export * from './client.mjs';
 export * from './wire.mjs';
+export { eventually, freePort, request } from './machine.mjs';
+export { BINARY, run } from './node.mjs';
 
-export const BINARY = resolve(process.env.SERVER_BIN ?? join(import.meta.dirname, '../../target/debug/video-call-server'));
 const BASE_URL = process.env.TEST_DATABASE_URL ?? 'postgres://postgres@127.0.0.1:5432/postgres';
-const START_MS = 30_000;
-const STOP_MS = 25_000;
+const CLUSTER = Number(process.env.CLUSTER || 0);
+assert.ok(Number.isInteger(CLUSTER) && CLUSTER >= 0, `CLUSTER=${process.env.CLUSTER} is no number of nodes`);
 const STANDS_IN_EVERY_PASSWORD = 'never-to-be-logged';
 
 export const JWT_SECRET = 'a secret of the client tests forty bytes long';
@@ -36,12 +39,6 @@ const UNLIMITED = {
   EVENT_RATE_PER_SECOND: '0',
   CALL_RATE_PER_MINUTE: '0',
 };
-
-const running = new Set();
-process.on('exit', () => {
-  for (const child of running) child.kill('SIGKILL');
-});
-process.on('SIGTERM', () => process.exit(143));
 
 /** A database nobody else uses. */
 async function createDatabase() {
@@ -70,109 +67,39 @@ async function administer(sql) {
   }
 }
 
-/** A port that was free a moment ago. */
-export async function freePort() {
-  const probe = net.createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  return port;
-}
-
-/** Asks until `probe` gives something other than undefined, for what has no event to wait for (rows, readiness). */
-export async function eventually(what, probe, ms = PATIENCE) {
-  const deadline = Date.now() + ms;
-  let last;
-  do {
-    try {
-      const found = await probe();
-      if (found !== undefined) return found;
-      last = undefined;
-    } catch (error) {
-      last = error;
-    }
-    await delay(20);
-  } while (Date.now() < deadline);
-  throw new Error(`waited ${ms} ms for ${what}${last ? `; last: ${last.message}` : ''}`, { cause: last });
-}
-
-/** One request on a connection of its own. `body` is sent as it is, `json` as JSON; `options` (`ca`, `localAddress`) are Node's. */
-export function request(url, { method = 'GET', headers = {}, token, json, body, ms = PATIENCE, ...options } = {}) {
-  const payload = json === undefined ? body : JSON.stringify(json);
-  const asked = new Promise((done, fail) => {
-    const { request: open } = url.startsWith('https:') ? https : http;
-    const call = open(url, {
-      ...options,
-      method,
-      agent: false,
-      headers: {
-        ...(json === undefined ? {} : { 'content-type': 'application/json' }),
-        ...(payload === undefined || headers['transfer-encoding'] ? {} : { 'content-length': Buffer.byteLength(payload) }),
-        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-        ...headers,
-      },
-    });
-    call.on('error', fail);
-    call.on('upgrade', (response, socket) => {
-      socket.destroy();
-      done({ status: response.statusCode, headers: response.headers, text: '' });
-    });
-    call.on('response', (response) => {
-      let text = '';
-      response.setEncoding('utf8');
-      response.on('data', (part) => { text += part; });
-      response.on('error', fail);
-      response.on('end', () => done({
-        status: response.statusCode,
-        headers: response.headers,
-        text,
-        get body() {
-          return JSON.parse(text);
-        },
-      }));
-    });
-    call.end(payload);
-  });
-  return within(ms, `the answer to ${method} ${url}`, asked);
-}
-
 export class Server {
-  logs = '';
-  #child;
-  #exited;
-  /** Why the process ended, when nobody had told it to. */
-  #crash;
-  #told;
+  /** Its processes. Those of a cluster have a `redis`, and where there are several a `spread` before them. */
+  nodes = [];
   #admin;
   #secrets = new Set([SDP_MARK, STANDS_IN_EVERY_PASSWORD]);
   #hashing = Promise.resolve();
 
   /**
    * A running server on a fresh database; `env` is laid over the defaults. `via` rewrites the database's URL (a cable), `ca` is
-   * what its clients trust where `env` has it speak TLS.
+   * what its clients trust where `env` has it speak TLS, `nodes` is as CLUSTER, which it defaults to.
    */
-  static async start(env = {}, { via = (url) => url, ca } = {}) {
+  static async start(env = {}, { via = (url) => url, ca, nodes = CLUSTER } = {}) {
     const server = new Server();
     server.database = await createDatabase();
-    server.port = await freePort();
     server.ca = ca;
-    server.url = `${ca ? 'https' : 'http'}://127.0.0.1:${server.port}`;
     server.dir = await mkdtemp(join(tmpdir(), 'clients-'));
-    server.env = {
-      PATH: process.env.PATH,
-      HOME: process.env.HOME,
-      HOST: '127.0.0.1',
-      PORT: String(server.port),
-      DATA_DIR: join(server.dir, 'data'),
-      DATABASE_URL: await via(server.database.url),
-      JWT_SECRET,
-      CORS_ORIGIN: ORIGIN,
-      RUST_LOG: 'info',
-      ...UNLIMITED,
-      ...env,
-    };
     try {
+      await server.#equip(nodes);
+      server.env = {
+        PATH: process.env.PATH,
+        HOME: process.env.HOME,
+        HOST: '127.0.0.1',
+        PORT: String(server.ports[0]),
+        DATA_DIR: join(server.dir, 'data'),
+        DATABASE_URL: await via(server.database.url),
+        ...(server.redis && { REDIS_URL: server.redis.url }),
+        JWT_SECRET,
+        CORS_ORIGIN: ORIGIN,
+        RUST_LOG: 'info',
+        ...UNLIMITED,
+        ...env,
+      };
+      server.nodes = await Promise.all(server.ports.map((port, n) => server.#node(port, n)));
       await server.#migrate();
       await server.start();
     } catch (error) {
@@ -189,78 +116,88 @@ export class Server {
     return server;
   }
 
+  /** Ports, and what a cluster has beside its nodes. */
+  async #equip(nodes) {
+    this.ports = await Promise.all(Array.from({ length: Math.max(nodes, 1) }, freePort));
+    if (nodes > 0) this.redis = await Redis.start(this.dir);
+    if (nodes > 1) this.spread = await Spread.over(this.ports);
+    this.port = this.spread?.port ?? this.ports[0];
+    this.url = this.#at(this.port);
+  }
+
+  #at(port) {
+    return `${this.ca ? 'https' : 'http'}://127.0.0.1:${port}`;
+  }
+
+  /** Nodes of one cluster may be on different machines, so they share no folder. */
+  async #node(port, n) {
+    const { ca, env } = this;
+    const common = { url: this.#at(port), env, ca };
+    if (!this.spread) return new Node({ ...common, dir: this.dir });
+    const dir = join(this.dir, `node-${n}`);
+    await mkdir(dir);
+    const own = { PORT: String(port), DATA_DIR: join(dir, 'data') };
+    // An address that is given is one process's.
+    if (env.METRICS_ADDR && n > 0) own.METRICS_ADDR = `127.0.0.1:${await freePort()}`;
+    return new Node({ ...common, dir, own });
+  }
+
   async #migrate() {
     const { code, logs } = await run(['migrate'], { cwd: this.dir, env: this.env });
     assert.equal(code, 0, `migrate failed:\n${logs}`);
   }
 
+  get logs() {
+    return this.nodes.map((node) => node.logs).join('');
+  }
+
   /** Starts the process (again): same port, database and data directory. */
   async start(env = {}) {
-    assert.equal(this.#child, undefined, 'the server is running already');
-    const child = spawn(BINARY, [], { cwd: this.dir, env: { ...this.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
-    running.add(child);
-    this.#child = child;
-    this.#told = false;
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding('utf8').on('data', (text) => { this.logs += text; });
-    }
-    this.#exited = new Promise((done) => {
-      const ended = (code, signal) => {
-        running.delete(child);
-        this.#child = undefined;
-        if (!this.#told) this.#crash = `the server ended by itself (${signal ?? code}):\n${this.tail()}`;
-        done({ code, signal });
-      };
-      child.on('error', (error) => {
-        this.logs += error.message;
-        ended(error.code, null);
-      });
-      child.on('close', ended);
-    });
-    const state = await eventually('GET /health/ready to say 200', async () => {
-      if (this.#child !== child) return 'ended';
-      const { status } = await request(`${this.url}/health/ready`, { ca: this.ca, ms: 2_000 });
-      return status === 200 ? 'ready' : undefined;
-    }, START_MS).catch((late) => late.message);
-    assert.equal(state, 'ready', `the server did not start:\n${this.tail()}`);
+    if (this.redis && !this.redis.isRunning) await this.redis.start();
+    await Promise.all(this.nodes.map((node) => node.start(env)));
   }
 
   tail() {
-    return this.logs.split('\n').slice(-40).join('\n');
+    return this.nodes.map((node) => node.tail()).join('\n--- another node:\n');
   }
 
   /** Tells the process something that should not end it. */
   notify(name) {
-    assert.ok(this.#child, 'the server is not running');
-    this.#child.kill(name);
+    for (const node of this.nodes) node.notify(name);
   }
 
-  /** Signals the process and waits for its end. */
+  /**
+   * Signals the process and waits for its end. After SIGKILL nothing is left of what a server has in memory: a cluster has that in
+   * Redis, which is killed with it (what becomes of one node that is killed is for cluster.test.mjs).
+   */
   async signal(name) {
-    assert.ok(this.#child, 'the server is not running');
-    const exited = this.#exited;
-    this.#told = true;
-    this.#child.kill(name);
-    return within(STOP_MS, `the server's end after ${name}`, exited);
+    const [ends] = await Promise.all([
+      Promise.all(this.nodes.map((node) => node.signal(name))),
+      name === 'SIGKILL' && this.redis?.kill(),
+    ]);
+    return ends.find(({ code }) => code !== 0) ?? ends[0];
   }
 
   /** SIGTERM: it must end by itself, with exit code 0. */
   async stop() {
-    const end = await this.signal('SIGTERM');
-    assert.deepEqual(end, { code: 0, signal: null }, `SIGTERM should end it with 0:\n${this.tail()}`);
+    await Promise.all(this.nodes.map((node) => node.stop()));
   }
 
   /** Stops what still runs, removes what it left, and reads its log for what must never stand there. */
   async dispose() {
     try {
-      if (this.#child) await this.stop();
+      if (this.redis?.isRunning) this.redis.thaw();
+      const ends = await Promise.allSettled(this.nodes.filter((node) => node.isRunning).map((node) => node.stop()));
+      for (const { reason } of ends) if (reason) throw reason;
     } finally {
-      this.#child?.kill('SIGKILL');
+      for (const node of this.nodes) node.kill();
+      this.spread?.close();
+      await this.redis?.kill();
       await (await this.#admin)?.end();
       await administer(`drop database if exists ${this.database.name} with (force)`);
       await rm(this.dir, { recursive: true, force: true });
     }
-    if (this.#crash) assert.fail(this.#crash);
+    for (const { crash } of this.nodes) if (crash) assert.fail(crash);
     assert.doesNotMatch(this.logs, /panicked at/, 'the server panicked');
     for (const secret of this.#secrets) {
       const line = this.logs.split('\n').find((text) => text.includes(secret));
@@ -337,7 +274,9 @@ export class Server {
 
   /** A client on its way; it leaves when the test ends. `auth` defaults to the user's token; `{}` is none. */
   connect(t, user, { url = this.url, auth = user && { token: user.token }, ...options } = {}) {
-    const client = new Client(url, { label: user?.username, user, auth, ca: this.ca, ...options });
+    // By this the load balancer knows a client that comes back.
+    const query = this.spread && user && { client: user.id };
+    const client = new Client(url, { label: user?.username, user, auth, ca: this.ca, ...(query && { query }), ...options });
     t.after(() => client.leave());
     return client;
   }
@@ -354,23 +293,5 @@ export class Server {
     const devices = [];
     for (const name of names) devices.push(await this.device(t, await this.register(name), { transport }));
     return devices;
-  }
-}
-
-/** Runs the binary to its end: for what an operator does on the command line. */
-export async function run(args, { cwd, env, ms = START_MS }) {
-  const child = spawn(BINARY, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
-  running.add(child);
-  let logs = '';
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => { logs += text; });
-  const ended = new Promise((done, fail) => {
-    child.on('error', fail);
-    child.on('close', (code, signal) => done({ code, signal, logs }));
-  });
-  try {
-    return await within(ms, `the end of ${BINARY} ${args.join(' ')}`, ended);
-  } finally {
-    child.kill('SIGKILL');
-    running.delete(child);
   }
 }
