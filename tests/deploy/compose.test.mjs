@@ -6,14 +6,16 @@ import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'n
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import Ajv from 'ajv/dist/2020.js';
-import { parse } from 'yaml';
-import { Server, eventually, freePort, request } from '../clients/harness.mjs';
+import { parse as parseYaml } from 'yaml';
+import { BINARY, Server, eventually, freePort, request } from '../clients/harness.mjs';
 import { Program, ROOT, ending, output, read, scratch } from './program.mjs';
 import { TurnClient } from './turn.mjs';
 import { fromWheel } from './wheels.mjs';
 
+/** As Compose reads it, which knows the merge key. */
+const parse = (text) => parseYaml(text, { merge: true });
 const compose = parse(read('deploy/compose.yaml'));
-const { server, postgres, coturn, redis } = compose.services;
+const { server, 'server-2': second, postgres, coturn, redis } = compose.services;
 
 /** A string with its variables, as Compose fills them in. */
 const filled = (text, env = {}) =>
@@ -97,6 +99,7 @@ test('the secrets are made once, long enough, out of the reach of others, and re
 
 test('only this machine reaches the server, through the gateway that it believes', () => {
   for (const port of server.ports) assert.match(port, /^127\.0\.0\.1:(\d+):\1$/);
+  assert.deepEqual(second.ports, server.ports.map((port) => port.replace(/:(\d+):/, (_, published) => `:${Number(published) + 1}:`)));
   const [address, metrics] = server.environment.METRICS_ADDR.split(':');
   assert.equal(address, '0.0.0.0');
   assert.deepEqual(server.ports.map((port) => port.split(':').at(-1)), ['3001', metrics]);
@@ -108,7 +111,7 @@ test('only this machine reaches the server, through the gateway that it believes
 });
 
 test('the containers cannot be written to and cannot gain privileges, and the server has the time to end', () => {
-  for (const service of [server, coturn]) {
+  for (const service of [server, second, coturn]) {
     assert.equal(service.read_only, true);
     assert.deepEqual(service.cap_drop, ['ALL']);
   }
@@ -120,10 +123,44 @@ test('the containers cannot be written to and cannot gain privileges, and the se
   assert.ok(Number.parseInt(server.stop_grace_period, 10) >= Number(shutdown) + 5);
 });
 
-test('Redis starts only when asked for, as long as the server makes no use of it', () => {
-  const known = /^#?REDIS_URL=/m.test(read('.env.example'));
-  assert.equal(Boolean(redis.profiles), !known);
-  assert.equal('REDIS_URL' in server.environment, known);
+test('a second server and Redis start only when asked for, and the two then differ in their ports alone', () => {
+  assert.deepEqual([server.profiles, second.profiles, redis.profiles], [undefined, ['nodes'], ['nodes']]);
+  const { build, ports: _, ...common } = server;
+  const { profiles, ports, ...other } = second;
+  assert.deepEqual(other, common);
+  // The image is built once.
+  assert.ok(build);
+  assert.equal(filled(server.environment.REDIS_URL), '', 'alone, as long as nobody says otherwise');
+  assert.deepEqual(server.depends_on.redis, { condition: 'service_healthy', required: false });
+  const [, profile] = read('deploy/compose.yaml').match(/^#   COMPOSE_PROFILES=(\w+)$/m);
+  const [, host, port] = read('deploy/compose.yaml').match(/^#   REDIS_URL=redis:\/\/(\w+):(\d+)$/m);
+  assert.deepEqual([[profile], host, port], [redis.profiles, 'redis', '6379']);
+});
+
+test('Redis starts with the command of its container, writes nothing, evicts nothing, and two servers are one by it', async (t) => {
+  const dir = await scratch((end) => t.after(end), 'redis');
+  const port = await freePort();
+  const [program, ...args] = redis.command;
+  const running = new Program((end) => t.after(end), program, [...args, '--port', String(port), '--bind', '127.0.0.1'], { cwd: dir });
+  const [kind, client, ...ping] = redis.healthcheck.test;
+  assert.equal(kind, 'CMD');
+  const ask = (...words) => output(client, ['-p', String(port), ...words]).trim();
+  await eventually('Redis to answer', () => {
+    if (running.hasEnded) throw new Error(running.logs);
+    return ask(...ping) === 'PONG' ? true : undefined;
+  });
+  assert.match(ask('config', 'get', 'maxmemory-policy'), /noeviction$/);
+  assert.match(ask('config', 'get', 'save'), /^save$/);
+  const url = filled(server.environment.REDIS_URL, { REDIS_URL: `redis://127.0.0.1:${port}` });
+  const first = await Server.during(t, { REDIS_URL: url });
+  const other = { PORT: String(await freePort()), DATA_DIR: join(first.dir, 'other') };
+  const beside = new Program((end) => t.after(end), BINARY, [], { cwd: first.dir, env: { ...first.env, ...other } });
+  await eventually('both to be nodes of one', async () => {
+    if (beside.hasEnded) throw new Error(beside.logs);
+    const { nodes, redis: state } = (await first.http('/health')).body.cluster;
+    return nodes === 2 && state === 'up' ? true : undefined;
+  });
+  assert.deepEqual(readdirSync(dir), [], 'nothing is on disk');
 });
 
 test('the server starts with the variables and secrets of its container, here on a database of the test', async (t) => {

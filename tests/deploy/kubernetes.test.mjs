@@ -90,9 +90,21 @@ test('the secrets that are not everybody\'s can be given by what stands there as
   const text = read(`${FOLDER}/deployment.yaml`).replace(/^( +)#(- name: \w+_FILE|  value: )/gm, '$1$2');
   const { env } = parse(text, YAML).spec.template.spec.containers[0];
   const [{ mountPath }] = container.volumeMounts;
-  for (const name of ['JWT_PREVIOUS_SECRETS', 'TURN_SECRET']) {
+  for (const name of ['JWT_PREVIOUS_SECRETS', 'REDIS_URL', 'TURN_SECRET']) {
     assert.equal(env.find((one) => one.name === `${name}_FILE`)?.value, `${mountPath}/${name.toLowerCase()}`);
   }
+});
+
+test('what several pods need beside Redis stands there as a comment: the way to it, and stickiness', () => {
+  const uncommented = (file) => parse(read(`${FOLDER}/${file}`).replace(/^( +)#(- |  +- |nginx\.)/gm, '$1$2'), YAML);
+  const ports = uncommented('network.yaml').spec.egress.flatMap((rule) => rule.ports.map(({ port }) => port));
+  assert.deepEqual(ports, [...one('NetworkPolicy').spec.egress.flatMap((rule) => rule.ports.map(({ port }) => port)), 6379]);
+  const { annotations } = uncommented('ingress.yaml').metadata;
+  const added = Object.entries(annotations).filter(([name]) => !(name in one('Ingress').metadata.annotations));
+  assert.deepEqual(Object.fromEntries(added.map(([name, value]) => [name.replace('nginx.ingress.kubernetes.io/', ''), value])), {
+    affinity: 'cookie', 'affinity-mode': 'persistent', 'session-cookie-name': 'video_call_node', 'session-cookie-path': '/',
+    'session-cookie-secure': 'true', 'session-cookie-samesite': 'Lax',
+  });
 });
 
 test('Prometheus reaches the metrics, at a port that the ingress does not lead to, and finds them by what the page says', () => {
@@ -115,7 +127,7 @@ test('Prometheus reaches the metrics, at a port that the ingress does not lead t
   assert.ok(read('deploy/prometheus/alerts.yml').includes(`up{job="${service.metadata.name}"}`));
 });
 
-test('one server at a time, and another one is ready before it is told to end', () => {
+test('as it stands, one server at a time, and another one is ready before it is told to end', () => {
   assert.equal(deployment.spec.replicas, 1);
   assert.deepEqual(deployment.spec.strategy, { type: 'RollingUpdate', rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } });
   assert.equal(one('PodDisruptionBudget').spec.minAvailable, 1);

@@ -134,9 +134,10 @@ describe('a server at work', () => {
   }
 
   before(async () => {
+    // On a Redis, so that it has what a node tells, too.
     server = await Server.start({
       RING_TIMEOUT: '1500ms', LOGIN_RATE_PER_MINUTE: '30', EVENT_RATE_PER_SECOND: '20', CALL_RATE_PER_MINUTE: '30',
-    });
+    }, { nodes: 1 });
     defer(() => server.dispose());
   });
 
@@ -414,6 +415,43 @@ describe('a server at work', () => {
   function alertExpressions() {
     return RULES.split(/^ +- alert: /m).slice(1).map((alert) => ({ of: alert.split('\n')[0], expr: alert.split(/^ +labels:/m)[0].replace(/^.*\n/, '') }));
   }
+});
+
+describe('several nodes', () => {
+  test('each tells how many there are, who is online anywhere, what is on it alone, and when Redis is away', async (t) => {
+    const nodes = await Server.during(t, {}, { nodes: 2 });
+    const devices = [];
+    for (const [n, name] of [[0, 'alice'], [1, 'bob'], [1, 'carol'], [1, 'dora']]) {
+      devices.push(await nodes.device(t, await nodes.register(name), { url: nodes.nodes[n].url }));
+    }
+    await establish(devices[0], devices[1]);
+    const [first, second] = await Promise.all(nodes.nodes.map((node, n) => scraped(node, 'all to be told', (now) =>
+      now.value('video_call_users_online') === 4 && now.value('video_call_calls', { state: 'active' }) === 1 - n)));
+    for (const now of [first, second]) {
+      assert.equal(now.value('video_call_cluster_nodes'), 2);
+      assert.equal(now.value('video_call_cluster_redis_up'), 1);
+      assert.equal(now.value('video_call_cluster_letters_missed_total'), 0);
+      assert.equal(now.value('video_call_cluster_calls_adopted_total'), 0);
+      for (const way of ['sent', 'received']) assert.ok(now.value(`video_call_cluster_letters_${way}_total`) > 0, way);
+    }
+    assert.deepEqual([first, second].map((now) => now.value('video_call_devices_joined')), [1, 3]);
+    await nodes.redis.kill();
+    for (const node of nodes.nodes) await scraped(node, 'Redis to be missed', (now) => now.value('video_call_cluster_redis_up') === 0);
+    // The first letter is in hand; the next one waits.
+    devices[2].leave();
+    await scraped(nodes.nodes[1], 'one to be gone', (now) => now.value('video_call_users_online') === 3);
+    devices[3].leave();
+    await scraped(nodes.nodes[1], 'something to wait for Redis', (now) => now.value('video_call_cluster_backlog_steps') > 0);
+    await nodes.redis.start();
+    for (const node of nodes.nodes) {
+      await scraped(node, 'Redis to be back', (now) => now.value('video_call_cluster_redis_up') === 1 && now.value('video_call_users_online') === 2);
+    }
+  });
+
+  test('a server that is alone tells nothing of nodes', async (t) => {
+    const { names } = await scrape(await Server.during(t, {}, { nodes: 0 }));
+    assert.deepEqual([...names].filter((name) => name.includes('cluster')), []);
+  });
 });
 
 describe('where /metrics is', () => {

@@ -1,73 +1,12 @@
 // deploy/nginx: the site as it is shipped, save for ports, paths and certificate, in a real nginx before a real server.
 
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import {
-  JWT_SECRET, Server, TRANSPORTS, answer, candidate, eventually, freePort, request, ring,
-} from '../clients/harness.mjs';
-import { Program, ROOT, ending, output, scratch } from './program.mjs';
+import { JWT_SECRET, Server, TRANSPORTS, answer, candidate, eventually, request, ring } from '../clients/harness.mjs';
+import { NAME, Nginx } from './nginx.mjs';
+import { ending, read } from './program.mjs';
 
-const SITE = join(ROOT, 'deploy/nginx/video-call-server.conf');
-const NAME = 'calls.example.com';
-
-/** nginx as Debian sets it up around its sites, with files of its own. */
-class Nginx {
-  static async before(upstream) {
-    const nginx = new Nginx();
-    nginx.dir = await scratch(defer, 'nginx');
-    [nginx.plainPort, nginx.port] = [await freePort(), await freePort()];
-    nginx.url = `https://127.0.0.1:${nginx.port}`;
-    const { dir } = nginx;
-    output('openssl', [
-      'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', '-subj', `/CN=${NAME}`,
-      '-addext', `subjectAltName=DNS:${NAME},IP:127.0.0.1`, '-keyout', join(dir, 'privkey.pem'), '-out', join(dir, 'fullchain.pem'),
-    ]);
-    nginx.ca = readFileSync(join(dir, 'fullchain.pem'));
-    mkdirSync(join(dir, 'temp'));
-    const site = nginx.#place(readFileSync(SITE, 'utf8'), upstream);
-    writeFileSync(join(dir, 'site.conf'), site);
-    const temp = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `${kind}_temp_path ${join(dir, 'temp', kind)};`);
-    writeFileSync(join(dir, 'nginx.conf'), `
-      user root; worker_processes 1; pid ${join(dir, 'pid')}; daemon off;
-      events { worker_connections 256; }
-      http { ${temp.join(' ')} gzip on; include ${join(dir, 'site.conf')}; }`);
-    const args = ['-p', dir, '-c', join(dir, 'nginx.conf'), '-e', 'stderr'];
-    output('nginx', ['-t', ...args]);
-    nginx.program = new Program(defer, 'nginx', args);
-    await eventually(`nginx to answer:\n${nginx.program.logs}`, async () =>
-      ((await nginx.http('/health/live')).status === 200 ? true : undefined));
-    return nginx;
-  }
-
-  /** Every replacement must find its line: what is tried here is what is shipped. */
-  #place(site, upstream) {
-    const replace = (pattern, by) => {
-      assert.match(site, pattern);
-      site = site.replaceAll(new RegExp(pattern, 'g'), by);
-    };
-    replace(/listen (\[::\]:)?80;/, (_, six) => `listen ${six ? '[::1]' : '127.0.0.1'}:${this.plainPort};`);
-    replace(/listen (\[::\]:)?443 /, (_, six) => `listen ${six ? '[::1]' : '127.0.0.1'}:${this.port} `);
-    replace(/server 127\.0\.0\.1:3001;/, `server 127.0.0.1:${upstream};`);
-    replace(/\/etc\/letsencrypt\/live\/calls\.example\.com\//, `${this.dir}/`);
-    replace(/\/var\/log\/nginx\//, `${this.dir}/`);
-    return site;
-  }
-
-  http(path, options) {
-    return request(this.url + path, { ca: this.ca, ...options });
-  }
-
-  login(localAddress, headers = {}) {
-    const json = { username: 'nobody-of-this-name', password: 'a wrong password' };
-    return this.http('/api/login', { method: 'POST', json, localAddress, headers });
-  }
-
-  log(name) {
-    return readFileSync(join(this.dir, `video-call.${name}.log`), 'utf8');
-  }
-}
+const SITE = 'video-call-server.conf';
 
 let server;
 let nginx;
@@ -75,7 +14,7 @@ const defer = ending(after);
 before(async () => {
   server = await Server.start({ TRUSTED_PROXIES: '127.0.0.1', LOGIN_RATE_PER_MINUTE: '5' });
   defer(() => server.dispose());
-  nginx = await Nginx.before(server.port);
+  nginx = await Nginx.before(defer, SITE, server.port);
 });
 
 describe('through the nginx site', () => {
@@ -83,7 +22,7 @@ describe('through the nginx site', () => {
     test(`a whole call goes over ${transport}`, async (t) => {
       const devices = [];
       for (const name of ['alice', 'bob']) {
-        const user = await account(name);
+        const user = await nginx.account(name);
         devices.push(await server.device(t, user, { url: nginx.url, ca: nginx.ca, transport }));
       }
       const [alice, bob] = devices;
@@ -103,15 +42,14 @@ describe('through the nginx site', () => {
   }
 
   test('a quiet connection outlives many heartbeats of the default length', async () => {
-    const site = readFileSync(SITE, 'utf8');
-    const [, seconds] = site.match(/proxy_read_timeout (\d+)s;\s+proxy_send_timeout/);
-    const [, interval] = readFileSync(join(ROOT, '.env.example'), 'utf8').match(/^#PING_INTERVAL=(\d+)s$/m);
-    const [, timeout] = readFileSync(join(ROOT, '.env.example'), 'utf8').match(/^#PING_TIMEOUT=(\d+)s$/m);
+    const [, seconds] = read(`deploy/nginx/${SITE}`).match(/proxy_read_timeout (\d+)s;\s+proxy_send_timeout/);
+    const [, interval] = read('.env.example').match(/^#PING_INTERVAL=(\d+)s$/m);
+    const [, timeout] = read('.env.example').match(/^#PING_TIMEOUT=(\d+)s$/m);
     assert.ok(Number(seconds) >= 2 * (Number(interval) + Number(timeout)), `${seconds} s`);
   });
 
   test('a device whose server goes away is told at once, and comes back by itself', async (t) => {
-    const user = await account('carol');
+    const user = await nginx.account('carol');
     const device = await server.device(t, user, { url: nginx.url, ca: nginx.ca, reconnection: true, reconnectionDelay: 50 });
     await server.stop();
     await device.once('disconnect');
@@ -177,14 +115,14 @@ describe('the address of a client behind nginx', () => {
   });
 
   test('is what a session is kept with', async () => {
-    const user = await account('dora', '127.0.0.77');
+    const user = await nginx.account('dora', '127.0.0.77');
     const [{ ip }] = await server.query('select host(ip) as ip from sessions where user_id = $1', [user.id]);
     assert.equal(ip, '127.0.0.77');
   });
 });
 
 test('no session id, token or address of a page reaches the logs of nginx', async (t) => {
-  const user = await account('erin');
+  const user = await nginx.account('erin');
   const device = await server.device(t, user, { url: nginx.url, ca: nginx.ca, transport: 'polling' });
   const sid = device.engineId;
   const [query, head] = [`/socket.io/?EIO=4&transport=polling&sid=${sid}`, { authorization: `Bearer ${user.token}` }];
@@ -200,15 +138,3 @@ test('no session id, token or address of a page reaches the logs of nginx', asyn
   for (const secret of [sid, user.token, user.refreshToken, JWT_SECRET]) assert.ok(!logs.includes(secret), 'a secret is logged');
   assert.doesNotMatch(logs, /sid=|transport=/);
 });
-
-/** A new account, made from an address of its own so that none uses up another's logins. */
-let addresses = 10;
-async function account(name, localAddress = `127.0.1.${addresses++}`) {
-  const username = `${name}-${Date.now().toString(36)}-${addresses}`;
-  const { status, text } = await nginx.http('/api/register', {
-    method: 'POST', json: { username, password: `${username} password` }, localAddress,
-  });
-  assert.equal(status, 201, text);
-  const { user, token, refreshToken } = JSON.parse(text);
-  return { id: user.id, username, token, refreshToken };
-}

@@ -16,7 +16,7 @@ const FILES = [
 /** What other programs call their own settings. */
 const OTHERS = new Set([
   'AF_INET', 'AF_INET6', 'AF_UNIX', 'COPY', 'FEATURES', 'GIT_REVISION', 'NODE_VERSION', 'POSTGRES_DB', 'POSTGRES_PASSWORD_FILE', 'POSTGRES_USER', 'RUN_TIME', 'RUST_VERSION', 'SOURCE_DATE_EPOCH',
-  'APP_URL', 'RAILWAY_GIT_COMMIT_SHA', 'TURN_HOST',
+  'APP_URL', 'COMPOSE_PROFILES', 'RAILWAY_GIT_COMMIT_SHA', 'TURN_HOST',
 ]);
 
 const known = new Set([...read('.env.example').matchAll(/^#?([A-Z][A-Z_]+)=/gm)].map(([, name]) => name));

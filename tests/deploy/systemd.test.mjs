@@ -35,7 +35,7 @@ test('the unit gives a shutdown the time that it takes', () => {
 });
 
 test('a secret of a comment is loaded where its variable looks for it', () => {
-  for (const name of ['jwt_previous_secrets', 'turn_secret']) {
+  for (const name of ['jwt_previous_secrets', 'redis_url', 'turn_secret']) {
     assert.match(unit, new RegExp(`^#   LoadCredential=${name}:/etc/video-call-server/${name}\n#   Environment=${name.toUpperCase()}_FILE=%d/${name}$`, 'm'));
   }
 });
