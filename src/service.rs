@@ -131,7 +131,7 @@ impl Service {
         tracing::info!(calls, users, "shutting down");
         // From here on probes hear that the server is not ready, and no client may come back to it.
         self.app.draining.store(true, Ordering::Relaxed);
-        self.app.live.hand_over().await;
+        self.app.live.hand_over(time / 4).await;
         self.app.live.shut_down();
         self.app.live.flushed().await;
         self.app.live.say_goodbye().await;

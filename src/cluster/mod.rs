@@ -339,14 +339,14 @@ impl Cluster {
         Ok(others > 0)
     }
 
-    /// Tells the others to take over the calls of this node, and returns those that nobody took.
-    pub(crate) async fn leave(&self) -> Result<Vec<CallId>, redis::RedisError> {
+    /// Tells the others to take over the calls of this node, and returns those that nobody took within `limit`.
+    pub(crate) async fn leave(&self, limit: Duration) -> Result<Vec<CallId>, redis::RedisError> {
         self.broadcast(Letter::Leaving);
         self.flushed().await;
         let mut connection = self.link.connect().await?;
         let keys = [keys::NODES.into(), keys::node(self.me), keys::inbox(self.me)];
         let _: u64 = self.link.run(&mut connection, Script::Leave, &keys, &[self.me.to_string()]).await?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + limit.min(PATIENCE);
         loop {
             let left = self.link.members(&keys::calls(self.me)).await?;
             if left.is_empty() || Instant::now() >= deadline {

@@ -13,6 +13,7 @@ use crate::domain::media::CallType;
 use crate::domain::message::{DialStatus, Message};
 use crate::domain::switchboard::{Fault, Missed, NodeNews, Switchboard};
 use crate::domain::time::Moment;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// A placed call that has to be claimed before it may ring.
@@ -123,17 +124,17 @@ impl Live {
         let _ = self.counted.set(Box::new(count));
     }
 
-    /// Gives this node's calls to others, where there are others that stay.
-    pub(crate) async fn hand_over(&self) {
+    /// Gives this node's calls to others, where there are others that stay; they have until `limit` has passed.
+    pub(crate) async fn hand_over(&self, limit: Duration) {
         let Some(cluster) = self.cluster.as_ref().filter(|cluster| !cluster.peers().is_empty()) else {
             return;
         };
-        if let Err(error) = self.hand_over_to(cluster).await {
+        if let Err(error) = self.hand_over_to(cluster, limit).await {
             tracing::warn!(%error, "calls cannot be handed over to other nodes");
         }
     }
 
-    async fn hand_over_to(&self, cluster: &Cluster) -> Result<(), redis::RedisError> {
+    async fn hand_over_to(&self, cluster: &Cluster, limit: Duration) -> Result<(), redis::RedisError> {
         if !cluster.begin_to_leave().await? {
             return Ok(());
         }
@@ -143,7 +144,7 @@ impl Live {
             state.close();
             state.take_calls()
         };
-        let left = cluster.leave().await;
+        let left = cluster.leave(limit).await;
         let is_left = |call: &Call| left.as_ref().map_or(true, |left| left.contains(&call.id()));
         let mut state = self.lock();
         let count = calls.len();
