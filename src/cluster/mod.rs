@@ -218,6 +218,11 @@ impl Cluster {
         desk.peers.contains(&node) || desk.departed.contains(&node)
     }
 
+    /// Whether the node reads its inbox, as far as is known.
+    fn is_read_by(&self, node: NodeId) -> bool {
+        node == self.me || self.desk().peers.contains(&node)
+    }
+
     /// The node goes on purpose.
     pub(crate) fn see_off(&self, node: NodeId) {
         self.desk().departed.insert(node);

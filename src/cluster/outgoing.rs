@@ -188,7 +188,12 @@ impl Outgoing {
                 // Nobody waits for the answer any more, and what it asks for must not happen now.
                 let letter = if letter.is_late(self.clock.now()) { &Letter::Void } else { &**letter };
                 let mut add = redis::cmd("XADD");
-                add.arg(keys::inbox(*to)).arg("NOMKSTREAM").arg("MAXLEN").arg("~").arg(INBOX).arg("*");
+                add.arg(keys::inbox(*to));
+                if !self.cluster.is_read_by(*to) {
+                    // Nobody would ever empty it.
+                    add.arg("NOMKSTREAM");
+                }
+                add.arg("MAXLEN").arg("~").arg(INBOX).arg("*");
                 add.arg("from").arg(me.to_string()).arg("number").arg(*number);
                 add.arg("letter").arg(written(letter)?);
                 add

@@ -38,7 +38,8 @@ test('the Procfile migrates first, and its web process serves on the port that H
     if (web.hasEnded) throw new Error(web.logs);
     return (await request(`${server.url}/health/ready`, { ms: 2_000 })).status === 200 ? true : undefined;
   });
-  assert.match(web.logs, new RegExp(`0\\.0\\.0\\.0:${PORT}`));
+  // What it has written may arrive later than its answer.
+  await eventually('its address in its log', () => (new RegExp(`0\\.0\\.0\\.0:${PORT}`).test(web.logs) ? true : undefined));
   web.signal('SIGTERM');
   assert.equal(await web.ended, 0, web.logs);
   // Heroku kills what has not ended after 30 s.

@@ -3,7 +3,7 @@
 local known = redis.call('hexists', KEYS[1], ARGV[2])
 redis.call('hset', KEYS[1], ARGV[2], 1)
 redis.call('set', KEYS[2], 1, 'px', ARGV[3])
--- Letters go to an inbox that is there: what is sent to the dead makes none.
+-- What is sent to those who are not known to be alive makes no inbox: so each makes its own.
 if redis.call('exists', KEYS[3]) == 0 then
   redis.call('xadd', KEYS[3], '*', 'new', 1)
 end

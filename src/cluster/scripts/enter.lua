@@ -1,7 +1,7 @@
 -- A node enters. Where no other is alive, nothing that the dead have left is worth anything: their calls are over.
 -- KEYS: nodes, the node's own, its inbox. ARGV: prefix, node, milliseconds.
 local prefix = ARGV[1]
--- Letters go to an inbox that is there: what is sent to the dead makes none.
+-- What is sent to those who are not known to be alive makes no inbox: so each makes its own.
 if redis.call('exists', KEYS[3]) == 0 then
   redis.call('xadd', KEYS[3], '*', 'new', 1)
 end
