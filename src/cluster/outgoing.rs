@@ -154,6 +154,9 @@ impl Outgoing {
                     self.connection = None;
                     self.cluster.set_up(false);
                     batch = self.without_questions(batch);
+                    if batch.is_empty() {
+                        return;
+                    }
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(longest);
                 }
