@@ -41,7 +41,9 @@ export async function loadMore(): Promise<void> {
 export async function refreshRecords(): Promise<void> {
   clearTimeout(lookAgain);
   await fetching(async () => {
-    const [all, missed] = await Promise.all([fetchPage('all'), fetchPage('missed')]);
+    const all = await fetchPage('all');
+    // Asked after it, so that what it shows as missed is there too, however late the row was written.
+    const missed = await fetchPage('missed');
     return () => {
       LISTINGS.all.value = withNewest(LISTINGS.all.value, all);
       LISTINGS.missed.value = withNewest(LISTINGS.missed.value, missed);
