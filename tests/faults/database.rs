@@ -91,9 +91,15 @@ async fn postgres_stopped_as_by_a_crash_and_started_ten_seconds_later() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_frozen_for_half_a_minute() {
+    // It is mostly waiting: two at a time.
+    let half = rounds() / 2;
+    tokio::join!(freeze_for_half_a_minute(half), freeze_for_half_a_minute(rounds() - half));
+}
+
+async fn freeze_for_half_a_minute(times: usize) {
     let mut world = World::start(&[]).await;
     let mut people = settled(&world).await;
-    for _ in 0..rounds() {
+    for _ in 0..times {
         people.new_calls().await;
         world.cluster.freeze();
         live_without_a_database(&world, &people, Duration::from_secs(30)).await;
