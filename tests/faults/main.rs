@@ -1,8 +1,7 @@
 //! The server under faults: each is injected for real, into a real PostgreSQL and real processes, while two hundred sockets
 //! are connected and fifty calls are live; and each is injected `FAULT_ROUNDS` times (20).
 //!
-//! Run by `cargo test --test faults -- --test-threads=4`. Most of the time everything waits for something frozen: the longest test
-//! freezes PostgreSQL for ten minutes in all, and is in `database` because tests start in the order of their names.
+//! Run by `cargo test --test faults -- --test-threads=6`. Most of the time everything waits for something frozen.
 //! What it needs beside PostgreSQL's binaries, all of it Debian: root, and the packages `faketime` (a clock that can be
 //! moved), `iproute2` (networks of the test's own) and `iptables` (packet loss in them). What is missing fails the test
 //! that needs it.
