@@ -212,6 +212,8 @@ impl Sockets {
         join: &Inbound,
         result: Result<Admitted>,
     ) {
+        // Who hears that they have joined can be found from every node.
+        let holding = self.app.live.cluster().map(|_| connection.line.hold());
         let entered = {
             // Held across the entry into presence: a socket that closes meanwhile leaves after it, never before.
             let phase = connection.phase();
@@ -223,12 +225,15 @@ impl Sockets {
                 self.app.live.join(joining).map(|entry| (identity, entry, resume))
             })
         };
+        if let Ok((_, entry, resume)) = &entered {
+            if *entry == Entry::Elsewhere {
+                self.app.live.come_back(connection.device, *resume).await;
+            }
+            self.app.live.flushed().await;
+        }
+        drop(holding);
         let next = match entered {
-            Ok((identity, entry, resume)) => {
-                if entry == Entry::Elsewhere {
-                    self.app.live.come_back(connection.device, resume).await;
-                }
-                self.app.live.flushed().await;
+            Ok((identity, ..)) => {
                 adapter::answer(connection, join, Reply::Done);
                 self.recheck(Arc::clone(&identity));
                 Some(identity)

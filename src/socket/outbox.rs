@@ -80,6 +80,21 @@ struct Queue {
     impatience: u32,
     /// Events of this client that are being handled: their answers go out before its end does.
     handling: u32,
+    /// Holdings: nothing goes out for now.
+    holdings: u32,
+}
+
+/// While it lives, nothing goes out.
+pub(super) struct Holding(Arc<Line>);
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        {
+            let mut queue = self.0.queue();
+            queue.holdings = queue.holdings.saturating_sub(1);
+        }
+        self.0.let_out();
+    }
 }
 
 /// While it lives, the line is not cut.
@@ -101,8 +116,8 @@ impl Drop for Handling {
 impl Queue {
     /// What goes out next, by the caller, who is the only one to send until there is nothing.
     fn take(&mut self) -> Option<Item> {
-        let may_end = self.handling == 0;
-        let item = self.items.pop_front_if(|item| may_end || !matches!(item, Item::Cut(_)));
+        let (may_go, may_end) = (self.holdings == 0, self.handling == 0);
+        let item = self.items.pop_front_if(|item| may_go && (may_end || !matches!(item, Item::Cut(_))));
         self.bytes = self.bytes.saturating_sub(item.as_ref().map_or(0, Item::size));
         self.busy = item.is_some();
         item
@@ -140,6 +155,12 @@ impl Line {
     pub(super) fn begin_handling(self: &Arc<Self>) -> Handling {
         self.queue().handling += 1;
         Handling(Arc::clone(self))
+    }
+
+    /// What is sent from now on waits.
+    pub(super) fn hold(self: &Arc<Self>) -> Holding {
+        self.queue().holdings += 1;
+        Holding(Arc::clone(self))
     }
 
     /// Whether the socket is still connected.

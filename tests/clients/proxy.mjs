@@ -2,6 +2,7 @@
 
 import net from 'node:net';
 import { once } from 'node:events';
+import { Transform } from 'node:stream';
 
 export class Cable {
   #pairs = new Set();
@@ -9,8 +10,12 @@ export class Cable {
   /** `up`: bytes flow; `cut`: connections are reset; `frozen`: they stay open and nothing passes. */
   #state = 'up';
 
-  static async to(port, host = '127.0.0.1') {
+  #ms;
+
+  /** Each byte takes `ms` more each way. */
+  static async to(port, host = '127.0.0.1', { ms = 0 } = {}) {
     const cable = new Cable();
+    cable.#ms = ms;
     cable.#server = net.createServer((near) => cable.#plug(near, port, host));
     cable.#server.listen(0, '127.0.0.1');
     await once(cable.#server, 'listening');
@@ -38,9 +43,24 @@ export class Cable {
       end.setNoDelay(true);
       end.on('error', unplug).on('close', unplug);
     }
+    if (this.#ms > 0) {
+      near.pipe(this.#lag()).pipe(far);
+      far.pipe(this.#lag()).pipe(near);
+      return;
+    }
     near.pipe(far);
     far.pipe(near);
     if (this.#state === 'frozen') this.#hold(pair);
+  }
+
+  #lag() {
+    const lag = new Transform({
+      transform: (bytes, _, next) => {
+        setTimeout(() => lag.push(bytes), this.#ms);
+        next();
+      },
+    });
+    return lag;
   }
 
   #hold({ near, far }) {
