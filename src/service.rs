@@ -237,7 +237,7 @@ fn coroner(cluster: &Arc<Cluster>) -> Coroner {
 
 /// Says what is here and hears what is on the others, before clients are let in.
 async fn meet_others(app: &Arc<App>, tasks: Option<Tasks>) -> Result<Vec<JoinHandle<()>>, StartError> {
-    let Some(Tasks { outgoing, incoming, mut members, news }) = tasks else { return Ok(Vec::new()) };
+    let Some(Tasks { outgoing, incoming, mut members, pulse, news }) = tasks else { return Ok(Vec::new()) };
     let others = members.enter().await?;
     let (live, counting) = (Arc::clone(&app.live), Arc::downgrade(app));
     live.count_by(move |counted| {
@@ -247,6 +247,7 @@ async fn meet_others(app: &Arc<App>, tasks: Option<Tasks>) -> Result<Vec<JoinHan
     });
     let following = Arc::clone(&live);
     let running = vec![
+        tokio::spawn(pulse.feel()),
         tokio::spawn(outgoing.run()),
         tokio::spawn(incoming.run()),
         tokio::spawn(members.run()),

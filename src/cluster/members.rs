@@ -1,7 +1,7 @@
 //! Who is alive: each node says so every second, and looks at who else did.
 
 use super::redis_link::{Script, id_of};
-use super::{Cluster, News, keys};
+use super::{Cluster, INBOX_STAYS, News, keys};
 use crate::domain::ids::{CallId, IdMap, IdSet, NodeId};
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, RedisResult, Value};
@@ -35,6 +35,8 @@ pub(crate) struct Members {
 struct Beat {
     /// Redis knew this node.
     known: bool,
+    /// The others took it for dead, and its calls are not sorted out yet.
+    buried: bool,
     /// The nodes there are, and whether each is alive.
     nodes: IdMap<NodeId, bool>,
 }
@@ -83,24 +85,25 @@ impl Members {
             Some(connection) => connection,
             none => none.insert(self.cluster.link.connect().await?),
         };
-        let keys = [keys::NODES.into(), keys::node(me), keys::inbox(me)];
+        let keys = [keys::NODES.into(), keys::node(me), keys::inbox(me), keys::buried(me)];
         let arguments = [keys::PREFIX.into(), me.to_string(), ALIVE.as_millis().to_string()];
         let answer: Vec<Value> = self.cluster.link.run(connection, Script::Beat, &keys, &arguments).await?;
         let mut answer = answer.into_iter();
-        let known = answer.next().is_some_and(|known| bool::from_redis_value(known).unwrap_or(false));
+        let mut flag = || answer.next().is_some_and(|flag| bool::from_redis_value(flag).unwrap_or(false));
+        let (known, buried) = (flag(), flag());
         let mut nodes = IdMap::default();
         while let (Some(node), Some(alive)) = (answer.next(), answer.next()) {
             if let Some(node) = id_of(&String::from_redis_value(node)?) {
                 nodes.insert(node, bool::from_redis_value(alive)?);
             }
         }
-        Ok(Beat { known, nodes })
+        Ok(Beat { known, buried, nodes })
     }
 
     async fn heed(&mut self, beat: Beat) {
         self.cluster.set_up(true);
         let peers = self.cluster.peers();
-        let is_forgotten = self.has_entered && !beat.known;
+        let is_forgotten = self.has_entered && (!beat.known || beat.buried);
         if is_forgotten {
             *self.cluster.unsettled() = Some(Instant::now());
         }
@@ -133,15 +136,16 @@ impl Members {
             }
         }
         self.tell(News::Beat).await;
-        self.cluster.has_beaten();
+        self.cluster.has_beaten(beat.buried);
     }
 
     async fn bury(&mut self, node: NodeId) {
         let Some(connection) = &mut self.connection else { return };
         let keys =
             [keys::NODES.into(), keys::node(node), keys::calls(node), keys::inbox(node), keys::buried(node)];
+        let arguments = [node.to_string(), INBOX_STAYS.as_secs().to_string()];
         let calls: RedisResult<Option<Vec<String>>> =
-            self.cluster.link.run(connection, Script::Bury, &keys, &[node.to_string()]).await;
+            self.cluster.link.run(connection, Script::Bury, &keys, &arguments).await;
         match calls {
             // Alive, after all.
             Ok(None) => {}

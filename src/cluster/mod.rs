@@ -10,6 +10,7 @@
 //! missing makes the receiver ask for all that the sender has. So Redis may restart, empty, or be away for a while: what is local
 //! goes on, the rest goes on when it is back.
 
+mod doubt;
 mod incoming;
 mod keys;
 mod letter;
@@ -17,6 +18,7 @@ mod members;
 mod outgoing;
 mod redis_link;
 
+pub(crate) use doubt::Pulse;
 pub(crate) use incoming::Incoming;
 pub(crate) use letter::{Ask, Counted, Letter, News, Told};
 pub(crate) use members::Members;
@@ -27,8 +29,10 @@ use crate::clock::Clock;
 use crate::domain::call::Call;
 use crate::domain::ids::{CallId, IdMap, IdSet, NodeId, UserId};
 use crate::domain::time::Moment;
+use doubt::Doubt;
 use members::ALIVE;
 use outgoing::Step;
+use redis::aio::MultiplexedConnection;
 use redis_link::{Link, Script};
 use secrecy::SecretString;
 use std::collections::VecDeque;
@@ -53,6 +57,8 @@ const TOGETHER: Duration = Duration::from_millis(300);
 /// How long the others may take to take over the calls of a node that goes.
 const PATIENCE: Duration = Duration::from_secs(2);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// How long the inbox of a node that is gone stays, for others to write to who do not know yet.
+const INBOX_STAYS: Duration = Duration::from_mins(1);
 
 /// This node's way to the others.
 pub(crate) struct Cluster {
@@ -70,6 +76,7 @@ pub(crate) struct Cluster {
     leaving: AtomicBool,
     /// When this node last knew that the others take it for alive.
     beat: watch::Sender<Instant>,
+    doubt: Arc<Doubt>,
     pub(crate) counts: Counts,
 }
 
@@ -118,6 +125,7 @@ pub(crate) struct Tasks {
     pub(crate) outgoing: Outgoing,
     pub(crate) incoming: Incoming,
     pub(crate) members: Members,
+    pub(crate) pulse: Pulse,
     pub(crate) news: mpsc::Receiver<News>,
 }
 
@@ -147,6 +155,7 @@ impl Cluster {
             sending: AtomicUsize::new(0),
             leaving: AtomicBool::new(false),
             beat: watch::Sender::new(Instant::now()),
+            doubt: Arc::default(),
             counts: Counts::default(),
         });
         let (heard, news) = mpsc::channel(NEWS);
@@ -154,6 +163,7 @@ impl Cluster {
             outgoing: Outgoing::new(Arc::clone(&cluster), heard.clone(), clock),
             incoming: Incoming::new(Arc::clone(&cluster), heard.clone()),
             members: Members::new(Arc::clone(&cluster), heard, connection),
+            pulse: Pulse::of(&cluster.doubt),
             news,
         };
         Ok((cluster, tasks))
@@ -183,8 +193,24 @@ impl Cluster {
         }
     }
 
-    fn has_beaten(&self) {
-        self.beat.send_replace(Instant::now());
+    /// Redis has heard that this node is alive. `buried`: the others took it for dead before, and it is not clear yet which calls it has.
+    fn has_beaten(&self, buried: bool) {
+        self.doubt.hear(buried);
+        if !buried {
+            self.beat.send_replace(Instant::now());
+        }
+    }
+
+    /// Whether the calls that are here are this node's, as far as it can know.
+    pub(crate) fn may_judge(&self) -> bool {
+        self.doubt.is_over()
+    }
+
+    /// Waits until it may.
+    pub(crate) async fn may_judge_soon(&self) {
+        while !self.may_judge() {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// Waits until the others take this node for alive: one that was frozen for long may have been taken for dead, and finds out at
@@ -349,8 +375,7 @@ impl Cluster {
         self.broadcast(Letter::Leaving);
         self.flushed().await;
         let mut connection = self.link.connect().await?;
-        let keys = [keys::NODES.into(), keys::node(self.me), keys::inbox(self.me)];
-        let _: u64 = self.link.run(&mut connection, Script::Leave, &keys, &[self.me.to_string()]).await?;
+        self.forget_me(&mut connection).await?;
         let deadline = Instant::now() + limit.min(PATIENCE);
         loop {
             let left = self.link.members(&keys::calls(self.me)).await?;
@@ -361,17 +386,28 @@ impl Cluster {
         }
     }
 
+    async fn forget_me(&self, connection: &mut MultiplexedConnection) -> redis::RedisResult<()> {
+        let me = self.me;
+        let keys = [keys::NODES.into(), keys::node(me), keys::calls(me), keys::inbox(me)];
+        let arguments = [me.to_string(), INBOX_STAYS.as_secs().to_string()];
+        self.link.run::<u64>(connection, Script::Leave, &keys, &arguments).await.map(drop)
+    }
+
     /// Nothing is on this node any more.
     pub(crate) async fn say_goodbye(&self) {
         self.leaving.store(true, Ordering::Relaxed);
         let goodbye = async {
             let mut connection = self.link.connect().await?;
-            let keys = [keys::NODES.into(), keys::node(self.me), keys::inbox(self.me)];
-            self.link.run::<u64>(&mut connection, Script::Leave, &keys, &[self.me.to_string()]).await
+            self.forget_me(&mut connection).await
         };
         if let Err(error) = goodbye.await {
             tracing::debug!(%error, "the others find out by themselves that this node is gone");
         }
+    }
+
+    /// The calls that Redis has for this node.
+    pub(crate) async fn calls_of_mine(&self) -> Result<Vec<CallId>, redis::RedisError> {
+        self.link.members(&keys::calls(self.me)).await
     }
 
     /// Of calls and the nodes that wrote them down last, those that nobody can write to their end; none: nobody can tell now.

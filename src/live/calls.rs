@@ -17,6 +17,10 @@ use std::time::Duration;
 
 /// How long `call_user` waits for its row to be committed before it rings all the same.
 const COMMIT_WAIT: Duration = Duration::from_secs(1);
+/// How long a dial waits for another that has placed the same call and does not know yet whether it may.
+const PLACING: Duration = Duration::from_secs(5);
+/// Between two looks at that.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Users whose rate is remembered before those at rest are forgotten.
 const REMEMBERED_RATES: usize = 10_000;
 
@@ -148,11 +152,29 @@ impl Live {
                     self.caught_up().await;
                     self.dial_as_known(device, to, known.clone(), media.clone(), true)?
                 }
+                Dial::Waits(Reply { call, .. }, _) if self.is_being_placed(call) => {
+                    self.placed_or_gone(call).await?;
+                    self.dial_as_known(device, to, known.clone(), media.clone(), true)?
+                }
                 Dial::Waits(reply, ticket) => {
                     return self.on_record(device, reply, ticket, asked).await.map(Settled::Reply);
                 }
             }
         }
+    }
+
+    fn is_being_placed(&self, call: CallId) -> bool {
+        self.lock().is_placed(call) == Some(false)
+    }
+
+    /// Waits until it is clear whether a call that somebody else has placed may ring.
+    async fn placed_or_gone(&self, call: CallId) -> Result<(), Fault> {
+        let clear = async {
+            while self.is_being_placed(call) {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        tokio::time::timeout(PLACING, clear).await.map_err(|_| Fault::Unavailable)
     }
 
     /// Waits until the call is on record, within a bound.
@@ -191,6 +213,9 @@ impl Live {
 
     /// Lets a device act on a call that lives here. `asked`: when it asked.
     pub(crate) fn act(&self, device: DeviceId, act: Act, asked: Moment) -> Result<()> {
+        if !self.may_judge() {
+            return Err(Fault::Unavailable.into());
+        }
         let (done, is_told) = self.transition(|state, now, fx| {
             let done = state.act(device, act, now, fx);
             (done, fx.sends.iter().any(|(_, message)| matches!(message, Message::CallAccepted { .. })))

@@ -15,7 +15,7 @@ pub(crate) use nodes::Nodes;
 use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::domain::call::{CallRecord, Rules};
-use crate::domain::ids::{DeviceId, IdSet, NodeId, SessionId, UserId};
+use crate::domain::ids::{CallId, DeviceId, IdMap, IdSet, NodeId, SessionId, UserId};
 use crate::domain::message::Message;
 use crate::domain::presence::Roster;
 use crate::domain::rate::Rate;
@@ -26,6 +26,7 @@ use crate::store::journal::{Journal, Lag, Ticket};
 use crate::telemetry::metrics;
 use calls::CallRates;
 use nodes::{Count, Echoes, Questions};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -82,6 +83,10 @@ pub(crate) struct Live {
     /// Nodes that have said what is on them.
     heard_of: Mutex<IdSet<NodeId>>,
     met: Notify,
+    /// Calls that turned out to be another node's since the last beat.
+    lost: AtomicUsize,
+    /// Calls whose people Redis had in another call, and in which.
+    contested: Mutex<IdMap<CallId, CallId>>,
 }
 
 impl Live {
@@ -110,6 +115,8 @@ impl Live {
             counted: OnceLock::new(),
             heard_of: Mutex::default(),
             met: Notify::new(),
+            lost: AtomicUsize::new(0),
+            contested: Mutex::default(),
         }
     }
 
@@ -218,7 +225,13 @@ impl Live {
                 }
             };
             tokio::select! {
-                () = due => self.transition(Switchboard::tick),
+                () = due => {
+                    // A node that stood still may find that its calls are others' by now.
+                    if let Some(cluster) = &self.cluster {
+                        cluster.may_judge_soon().await;
+                    }
+                    self.transition(Switchboard::tick);
+                }
                 () = self.deadline_moved.notified() => {}
             }
         }

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Server, TRANSPORTS, answer, candidate, establish, eventually, nobodyHears, offer, ring, within } from './harness.mjs';
+import { Cable } from './proxy.mjs';
 
 const NODES = { nodes: 3 };
 /** The numbers of the nodes. */
@@ -94,6 +95,14 @@ async function passesAgain(callId, from, to) {
   }, RECOVERY_MS);
   for (const entry of to.events) if (entry.event === 'ice_candidate') entry.taken = true;
   await trickle(callId, from, to);
+}
+
+/** As `reach`, and the call is answered. */
+async function talkAgain(caller, callee) {
+  const callId = await reach(caller, callee);
+  await callee.ok('accept_call', { callId, answer: answer() });
+  await caller.once('call_accepted', { callId });
+  return callId;
 }
 
 const endingsOf = (client, callId) => client.heard('call_ended').filter((ended) => ended.callId === callId);
@@ -431,6 +440,23 @@ describe('presence over the nodes', () => {
     for (const watcher of watchers) await watcher.until('users_updated', (users) => crowd.every((user) => lacks(user)(users)));
     await agree(cluster, watchers, RECOVERY_MS);
   });
+
+  test('who hears of having joined is found from every node, however long the way to Redis is', async (t) => {
+    const server = await Server.during(t, {}, NODES);
+    const watcher = await server.register('watcher');
+    await server.nodes[A].stop();
+    const cable = await Cable.to(server.redis.port, undefined, { ms: 150 });
+    t.after(() => cable.close());
+    await server.nodes[A].start({ REDIS_URL: `redis://127.0.0.1:${cable.port}` });
+    const user = await server.register('newcomer');
+    const newcomer = await server.connect(t, user, { url: server.nodes[A].url }).connected();
+    newcomer.emit('join', { id: user.id, username: user.username });
+    await newcomer.once('join_success');
+    for (const n of [B, C]) {
+      const shown = await onlineOn(server.nodes[n], watcher.token);
+      assert.deepEqual(shown.map(({ id }) => id), [user.id], `on node ${n}`);
+    }
+  });
 });
 
 describe('a node that goes away', () => {
@@ -542,6 +568,59 @@ describe('a node that goes away', () => {
     await hangUp(server, await establish(bob2, carol2), carol2, bob2);
     const activeCalls = await Promise.all(server.nodes.map(async (node) => (await node.http('/health')).body.activeCalls));
     assert.deepEqual(activeCalls, [0, 0, 0]);
+  });
+
+  /** Long enough that a node can be frozen until it is taken for dead without a client noticing. */
+  const PATIENT = { PING_INTERVAL: '25s', PING_TIMEOUT: '20s', RECONNECT_GRACE: '30s' };
+
+  test('frozen, and back before its clients notice, does not end a call that others have by now', async (t) => {
+    const server = await Server.during(t, PATIENT, NODES);
+    const [alice, bob] = [await on(A, t, 'alice', { server }), await on(B, t, 'bob', { server })];
+    const callId = await establish(alice, bob);
+    server.nodes[A].notify('SIGSTOP');
+    await bob.once('peer_reconnecting', { callId }, NOTICED_MS);
+    // It is the first thing that the node reads.
+    const tooEarly = alice.refused('unavailable', 'end_call', { callId });
+    server.nodes[A].notify('SIGCONT');
+    await tooEarly;
+    await bob.once('peer_reconnected', { callId }, RECOVERY_MS);
+    await passesAgain(callId, alice, bob);
+    await passesAgain(callId, bob, alice);
+    assert.equal((await server.row(callId, 'active')).end_reason, null);
+    await hangUp(server, callId, alice, bob);
+    assert.deepEqual([alice, bob].map((device) => endingsOf(device, callId).length), [0, 1]);
+    await hangUp(server, await establish(bob, alice), alice, bob);
+  });
+
+  test('frozen past the deadline of a call that was answered elsewhere meanwhile, does not serve that deadline', async (t) => {
+    const server = await Server.during(t, { ...PATIENT, RING_TIMEOUT: '20s' }, NODES);
+    const [alice, bob] = [await on(A, t, 'alice', { server }), await on(B, t, 'bob', { server })];
+    const callId = await ring(alice, bob);
+    const deadline = delay(21_000);
+    server.nodes[A].notify('SIGSTOP');
+    await eventually('the call to be taken over, and answered', async () => {
+      const { ok } = await bob.ack('accept_call', { callId, answer: answer() });
+      return ok ? true : undefined;
+    }, NOTICED_MS);
+    await deadline;
+    server.nodes[A].notify('SIGCONT');
+    await alice.once('call_accepted', { callId }, RECOVERY_MS);
+    await passesAgain(callId, alice, bob);
+    await passesAgain(callId, bob, alice);
+    assert.equal((await server.row(callId, 'active')).end_reason, null);
+    assert.deepEqual([...endingsOf(alice, callId), ...endingsOf(bob, callId)], []);
+    await hangUp(server, callId, bob, alice);
+  });
+
+  test('on purpose, together with all the others, leaves nothing in Redis that stays', async (t) => {
+    const server = await Server.during(t, HEARTBEAT, NODES);
+    const devices = [await on(A, t, 'alice', { server }), await on(B, t, 'bob', { server }), await on(C, t, 'carol', { server })];
+    await establish(devices[0], devices[1]);
+    await server.stop();
+    const keys = await server.redis.ask('--scan');
+    const stay = [];
+    for (const key of keys) if ((await server.redis.ask('ttl', key))[0] === '-1') stay.push(key);
+    assert.deepEqual(stay, []);
   });
 
   test('with all the others, by kill -9 while Redis lives, leaves no call without an end and nobody busy or online', async (t) => {
@@ -691,6 +770,36 @@ describe('while Redis is away', () => {
     for (const { client, callId } of [{ client: carol, callId: across }, { client: bob, callId: here }]) {
       assert.deepEqual(endingsOf(client, callId), [], 'who hung up is told by the acknowledgement alone');
     }
+  });
+
+  test('and comes back with a call that is over, neither of the two is kept from the next one', async (t) => {
+    const server = await Server.during(t, HEARTBEAT, NODES);
+    const [alice, bob] = [await on(A, t, 'alice', { server }), await on(B, t, 'bob', { server })];
+    const carol = await on(C, t, 'carol', { server });
+    const over = await establish(alice, bob);
+    const key = (name) => `{video-call}:${name}`;
+    const kept = [`call:${over}`, `line:${alice.id}`, `line:${bob.id}`];
+    const [calls] = await server.redis.ask('--scan', '--pattern', key('calls:*'));
+    for (const name of kept) await server.redis.ask('copy', key(name), `old:${name}`);
+    await hangUp(server, over, bob, alice);
+    /** As from a replica that did not hear of the end. */
+    const recall = async () => {
+      await eventually('the end to have reached Redis', async () => ((await server.redis.ask('exists', key(kept[0])))[0] === '0' ? true : undefined));
+      for (const name of kept) await server.redis.ask('copy', `old:${name}`, key(name), 'replace');
+      await server.redis.ask('sadd', calls, over);
+    };
+    await recall();
+    await hangUp(server, await establish(alice, bob), alice, bob);
+    await recall();
+    server.redis.freeze();
+    await delay(3_000);
+    server.redis.thaw();
+    await hangUp(server, await talkAgain(carol, alice), carol, alice);
+    await hangUp(server, await talkAgain(carol, bob), carol, bob);
+    await eventually('nothing of it to be left', async () => {
+      const left = await server.redis.ask('exists', ...kept.map(key), calls);
+      return left[0] === '0' ? true : undefined;
+    });
   });
 
   test('and comes back with nothing, every node tells it again: calls, who is busy, who is online', async (t) => {

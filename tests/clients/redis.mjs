@@ -1,7 +1,9 @@
 // A Redis that keeps nothing on disk: what it has is gone when it is killed.
 
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import net from 'node:net';
+import { promisify } from 'node:util';
 import { within } from './client.mjs';
 import { eventually, freePort, launch } from './machine.mjs';
 
@@ -54,6 +56,12 @@ export class Redis {
       });
       socket.write('PING\r\n');
     }));
+  }
+
+  /** What redis-cli prints, by lines. */
+  async ask(...words) {
+    const { stdout } = await promisify(execFile)('redis-cli', ['-p', String(this.port), ...words]);
+    return stdout.split('\n').filter((line) => line !== '');
   }
 
   /** Stops answering while its connections stay open. */

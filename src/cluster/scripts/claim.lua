@@ -12,7 +12,11 @@ for line = 2, 3 do
   local other = redis.call('get', KEYS[line])
   if other and other ~= ARGV[2] then
     local of = redis.call('hmget', ARGV[1] .. 'call:' .. other, 'home', 'caller', 'callee')
-    if of[1] then
+    if of[1] == ARGV[3] then
+      -- Of the node's own, which knows that it is over: a Redis that has taken over from another did not hear of it.
+      redis.call('del', ARGV[1] .. 'call:' .. other)
+      redis.call('srem', KEYS[4], other)
+    elseif of[1] then
       return {'taken', other, of[1], of[2], of[3]}
     end
   end

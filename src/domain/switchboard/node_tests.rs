@@ -354,3 +354,83 @@ fn calls_that_are_handed_over_are_judged_no_more_and_those_that_nobody_takes_are
     assert_eq!(fx.records[0].end_reason, Some(EndReason::ServerShutdown));
     assert!(fx.sends.contains(&(bob.device, Message::CallEnded { call, reason: EndNotice::ServerShutdown })));
 }
+
+#[test]
+fn a_call_that_is_not_placed_yet_is_told_to_nobody() {
+    let mut nodes = Nodes::new();
+    let [ann, bob] = [nodes.join(0, "ann"), nodes.join(1, "bob")];
+    let (device, callee) = (ann.device, bob.user.id);
+    let media = (CallType::Video, offer());
+    let (dialled, _) = nodes.did(0, |board, now, fx| board.dial(device, callee, None, media, now, fx));
+    let Ok(Dialled::Placed(call)) = dialled else { panic!("{dialled:?}") };
+    assert!(nodes.boards[0].board.cards().1.is_empty());
+    // Its caller's connection breaks, which changes it.
+    nodes.did(0, |board, now, fx| board.leave(device, false, now, fx));
+    nodes.did(0, |board, now, fx| board.retract(call, now, fx));
+    let carl = nodes.join(1, "carl");
+    let media = (CallType::Video, offer());
+    let (dialled, _) = nodes.did(1, |board, now, fx| board.dial(carl.device, callee, None, media, now, fx));
+    assert!(matches!(dialled, Ok(Dialled::Placed(_))), "{dialled:?}");
+}
+
+#[test]
+fn who_turns_out_to_be_in_a_call_elsewhere_is_in_that_one() {
+    let mut nodes = Nodes::new();
+    let [ann, bob, carl] = [nodes.join(0, "ann"), nodes.join(1, "bob"), nodes.join(1, "carl")];
+    // Both nodes place a call with Bob at the same moment, and the first node's is the faster one.
+    let (device, callee) = (carl.device, bob.user.id);
+    let media = (CallType::Video, offer());
+    let (dialled, _) = nodes.boards[1].did(|board, now, fx| board.dial(device, callee, None, media, now, fx));
+    let Ok(Dialled::Placed(slower)) = dialled else { panic!("{dialled:?}") };
+    nodes.ring(&ann, &bob);
+    nodes.did(1, |board, now, fx| board.retract(slower, now, fx));
+    let media = (CallType::Video, offer());
+    let (dialled, _) = nodes.boards[1].did(|board, now, fx| board.dial(device, callee, None, media, now, fx));
+    assert!(matches!(dialled, Ok(Dialled::Busy(_))), "{dialled:?}");
+}
+
+#[test]
+fn what_redis_has_of_a_call_late_is_told_to_it_once_more() {
+    let mut nodes = Nodes::new();
+    let [ann, bob] = [nodes.join(0, "ann"), nodes.join(1, "bob")];
+    // Nothing was claimed: Redis was away.
+    let call = nodes.talk(&ann, &bob);
+    let ((), fx) = nodes.did(0, |board, _, fx| board.is_kept_again(call, fx));
+    assert!(matches!(fx.news[..], [NodeNews::Changed(kept)] if kept == call), "{fx:?}");
+    let ((), fx) = nodes.did(0, |board, _, fx| board.is_kept_again(call, fx));
+    assert!(fx.news.is_empty(), "{fx:?}");
+}
+
+#[test]
+fn calls_that_cannot_be_handed_over_end() {
+    let mut nodes = Nodes::new();
+    let [ann, bob] = [nodes.join(0, "ann"), nodes.join(1, "bob")];
+    let [carl, dora] = [nodes.join(0, "carl"), nodes.join(1, "dora")];
+    let [unknown, known] = [nodes.talk(&ann, &bob), nodes.talk(&carl, &dora)];
+    let (device, callee) = (nodes.join(0, "erin").device, nodes.join(1, "finn").user.id);
+    let media = (CallType::Video, offer());
+    let (dialled, _) = nodes.did(0, |board, now, fx| board.dial(device, callee, None, media, now, fx));
+    let Ok(Dialled::Placed(waits)) = dialled else { panic!("{dialled:?}") };
+    let board = &mut nodes.boards[0].board;
+    board.set_claimed(known);
+    board.set_claimed(waits);
+    board.close();
+    let ((), fx) = nodes.did(0, Switchboard::end_what_cannot_move);
+    let mut ended: Vec<_> = fx.records.iter().map(|row| (row.id, row.end_reason)).collect();
+    ended.sort_unstable_by_key(|(call, _)| *call != unknown);
+    let why = Some(EndReason::ServerShutdown);
+    assert_eq!(ended, [(unknown, why), (waits, why)]);
+    let taken: Vec<_> = nodes.boards[0].board.take_calls().iter().map(Call::id).collect();
+    assert_eq!(taken, [known]);
+}
+
+#[test]
+fn a_call_that_comes_to_a_node_that_goes_ends() {
+    let mut nodes = Nodes::new();
+    let [ann, bob] = [nodes.join(0, "ann"), nodes.join(1, "bob")];
+    let call = nodes.talk(&ann, &bob);
+    nodes.boards[1].board.close();
+    let fx = nodes.bury_the_first(call);
+    assert_eq!(fx.records.last().unwrap().end_reason, Some(EndReason::ServerShutdown));
+    assert!(nodes.boards[1].board.call_ids().is_empty());
+}

@@ -167,9 +167,9 @@ impl Switchboard {
         Some(DeviceCard { device, session: entry.session, user })
     }
 
-    /// A call that lives on this node.
+    /// A call that lives on this node. Of one that is not placed yet nobody hears: it may never be.
     pub(crate) fn call_card(&self, call: CallId) -> Option<CallCard> {
-        let live = &self.calls.get(&call)?.call;
+        let live = &self.calls.get(&call).filter(|live| live.placed)?.call;
         let [caller, callee] = [Role::Caller, Role::Callee].map(|role| live.party(role).clone());
         Some(CallCard { call, caller, callee, devices: live.devices() })
     }
@@ -320,6 +320,24 @@ impl Switchboard {
         let parties = [Role::Caller, Role::Callee].map(|role| live.call.party(role).id);
         self.lose(call);
         self.release(call, parties, now, fx);
+        // What was heard meanwhile of a call elsewhere had to leave their lines alone.
+        for user in parties {
+            let other = self.foreign.iter().find(|(_, of)| of.caller == user || of.callee == user);
+            let other = other.map(|(call, _)| *call);
+            if let Some(line) = self.users.get_mut(&user) {
+                line.call = line.call.or(other);
+            }
+        }
+    }
+
+    /// Whether the call is placed, if it lives here.
+    pub(crate) fn is_placed(&self, call: CallId) -> Option<bool> {
+        self.calls.get(&call).map(|live| live.placed)
+    }
+
+    /// The two of a call that was here and is over, for as long as that is remembered.
+    pub(crate) fn parties_of_past(&self, call: CallId) -> Option<[UserId; 2]> {
+        self.past.get(&call).map(|past| [past.caller, past.callee])
     }
 
     /// The call is placed for everybody: it goes on record.
@@ -356,6 +374,10 @@ impl Switchboard {
         for device in gone {
             let _ = self.apply(id, Event::Missing { device }, now, fx);
         }
+        if self.closing {
+            // It was asked for before this node began to go, and nobody ends it any more.
+            let _ = self.apply(id, Event::ShutDown, now, fx);
+        }
     }
 
     /// Redis has the call for its two.
@@ -365,8 +387,27 @@ impl Switchboard {
         }
     }
 
+    /// Redis has the call, as it stood when it was claimed: what changed meanwhile was not kept there.
+    pub(crate) fn is_kept_again(&mut self, call: CallId, fx: &mut Effects) {
+        if self.is_placed(call) == Some(true) && !self.is_claimed(call) {
+            self.set_claimed(call);
+            self.note_kept(call, fx);
+        }
+    }
+
     pub(crate) fn is_claimed(&self, call: CallId) -> bool {
         self.calls.get(&call).is_some_and(|live| live.claimed)
+    }
+
+    /// Ends the calls that nobody else can take over: those that Redis does not have, and those whose caller still waits to hear
+    /// that they ring.
+    pub(crate) fn end_what_cannot_move(&mut self, now: Moment, fx: &mut Effects) {
+        let stays = |live: &LiveCall| !(live.placed && live.claimed) || live.call.is_dialling();
+        let stay: Vec<_> = self.calls.iter().filter(|(_, live)| stays(live)).map(|(call, _)| *call).collect();
+        for call in stay {
+            // Never refused.
+            let _ = self.apply(call, Event::ShutDown, now, fx);
+        }
     }
 
     /// Takes out the calls that live here, with their deadlines, for others to take over.

@@ -2,12 +2,15 @@
 
 use super::super::calls::Settled;
 use super::super::{Live, Reply};
-use crate::cluster::{Adoption, Ask, Claimed, Cluster, Counted, Letter, News, Told};
-use crate::domain::call::Call;
+use crate::cluster::{Adoption, Ask, Cluster, Counted, Letter, News, Told};
+use crate::domain::call::{Call, Role};
 use crate::domain::ids::{CallId, DeviceId, IdSet, NodeId, UserId};
 use crate::domain::media::{CallType, Description};
 use crate::domain::switchboard::Fault;
 use crate::domain::time::Moment;
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -16,8 +19,6 @@ use tokio::sync::mpsc;
 const SWEEP: Duration = Duration::from_millis(250);
 /// How far the clocks of two nodes may be apart.
 const CLOCKS_APART: Duration = Duration::from_secs(5);
-/// How long everything else may wait until it is clear which calls are still this node's.
-const SETTLING: Duration = Duration::from_secs(3);
 
 impl Live {
     /// Heeds the others, for as long as it is polled.
@@ -26,7 +27,10 @@ impl Live {
         loop {
             tokio::select! {
                 news = news.recv() => match news {
-                    Some(news) => self.heed(news).await,
+                    // Whatever a letter does, the next one is read.
+                    Some(news) => if AssertUnwindSafe(self.heed(news)).catch_unwind().await.is_err() {
+                        tracing::error!("what another node said cannot be heeded");
+                    },
                     None => return,
                 },
                 _ = sweep.tick() => {
@@ -49,8 +53,16 @@ impl Live {
             News::Arrived(node) => self.greet(cluster, node),
             News::Gone(node, calls) => self.bury(cluster, node, calls),
             News::Resync => self.resync(cluster).await,
-            News::Lost(call) => self.lose(cluster, call),
+            News::Lost(call) => {
+                // Often it is not the only one: the others are asked once at first, and once more at the next beat.
+                if self.lose(call) && self.lost.fetch_add(1, Ordering::Relaxed) == 0 {
+                    cluster.broadcast(Letter::Who);
+                }
+            }
             News::Beat => {
+                if self.lost.swap(0, Ordering::Relaxed) > 1 {
+                    cluster.broadcast(Letter::Who);
+                }
                 let mut alive = cluster.peers();
                 alive.insert(self.node);
                 let orphans = self.lock().orphans(&alive);
@@ -90,7 +102,7 @@ impl Live {
             Letter::Deliver { to, message } => self.transition(|_, _, fx| fx.sends.push((to, message))),
             Letter::Ask { id, until, device, what } => {
                 // Its sender has given up, unless our clocks are that far apart.
-                if self.clock.now().wall <= until + CLOCKS_APART {
+                if self.clock.now().wall - CLOCKS_APART <= until {
                     self.answer(cluster, from, id, device, what);
                 }
             }
@@ -123,14 +135,16 @@ impl Live {
         match what {
             // What follows from an act is sent before its answer, what follows from a return after it: as where there is one node.
             Ask::Act(act) => {
+                let may_judge = self.may_judge();
                 let done = self.transition(|state, now, fx| {
-                    let moved = state.home_of_act(device, &act).is_some();
+                    let moved = !may_judge || state.home_of_act(device, &act).is_some();
                     if moved { Err(Fault::Unavailable) } else { state.act(device, act, now, fx) }
                 });
                 tell(done.map(|()| Told::Done));
             }
             Ask::ComeBack { resume } => self.transition(|state, now, fx| {
-                let moved = state.home_of_call_of(device).is_some();
+                // Those of a node that goes are on their way to another.
+                let moved = state.home_of_call_of(device).is_some() || state.is_closing();
                 let back = if moved {
                     Err(Fault::Unavailable)
                 } else {
@@ -187,7 +201,13 @@ impl Live {
     /// Takes over calls whose home is gone, as far as nobody else has.
     fn adopt(self: &Arc<Self>, orphans: Vec<(CallId, NodeId)>) {
         let Some(cluster) = &self.cluster else { return };
-        if orphans.is_empty() || self.lock().is_closing() {
+        if !self.lock().is_closing() {
+            self.ask_for(cluster, orphans);
+        }
+    }
+
+    pub(super) fn ask_for(self: &Arc<Self>, cluster: &Cluster, orphans: Vec<(CallId, NodeId)>) {
+        if orphans.is_empty() {
             return;
         }
         let asked: Vec<_> =
@@ -210,8 +230,16 @@ impl Live {
 
     fn take_over(self: &Arc<Self>, call: Call, taken: Moment) {
         let (id, is_dialling) = (call.id(), call.is_dialling());
-        if self.has_call(id) {
-            return;
+        let parties = [Role::Caller, Role::Callee].map(|role| call.party(role).id);
+        {
+            let state = self.lock();
+            if state.has_call(id) {
+                return;
+            }
+            if let (Some(cluster), Some(_)) = (&self.cluster, state.parties_of_past(id)) {
+                // It has ended here.
+                return cluster.over(id, parties);
+            }
         }
         tracing::info!(call = %id, "taking over a call");
         let ((), ticket) =
@@ -223,50 +251,6 @@ impl Live {
                 live.committed(id, ticket).await;
                 live.transition(|state, now, fx| state.announce(id, now, fx));
             });
-        }
-    }
-
-    /// Redis was away, and may have come back empty; this node was taken for dead; others may have missed something. Nothing else is
-    /// heeded before it is clear which calls are still this node's.
-    async fn resync(&self, cluster: &Cluster) {
-        let claims: Vec<_> = {
-            let (state, now) = (self.lock(), self.clock.now());
-            let copies = state.call_ids().into_iter().filter_map(|call| Some((call, state.copy_of(call)?)));
-            copies.map(|(call, copy)| (call, cluster.claim(copy, now, state.is_claimed(call)))).collect()
-        };
-        let settled = async {
-            for (call, claimed) in claims {
-                match claimed.await {
-                    Ok(Claimed::Yes) => self.lock().set_claimed(call),
-                    Ok(Claimed::Lost) => self.lose(cluster, call),
-                    // It has ended elsewhere, or one of the two is in another call by now.
-                    Ok(Claimed::Over | Claimed::Taken { .. }) => {
-                        self.transition(|state, now, fx| state.end_lost(call, now, fx));
-                    }
-                    // Away again: all of it is done again when Redis is back.
-                    Err(_) => return false,
-                }
-            }
-            true
-        };
-        if tokio::time::timeout(SETTLING, settled).await.unwrap_or(false) {
-            cluster.is_settled();
-        } else {
-            tracing::warn!("Redis is slow to say which calls are still this node's; asking again");
-            cluster.fall_behind();
-        }
-        // Not before: what is not this node's any more should not be said to be.
-        let state = self.lock();
-        let (devices, calls) = state.cards();
-        cluster.broadcast(Letter::Here { devices, calls });
-    }
-
-    /// Another node has the call, and will say so.
-    fn lose(&self, cluster: &Cluster, call: CallId) {
-        if self.lock().has_call(call) {
-            tracing::warn!(%call, "another node has taken over the call");
-            self.transition(|state, now, fx| state.retract(call, now, fx));
-            cluster.broadcast(Letter::Who);
         }
     }
 

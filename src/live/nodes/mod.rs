@@ -2,12 +2,13 @@
 
 mod ask;
 mod heed;
+mod resync;
 
 pub(in crate::live) use ask::{Echoes, Questions};
 
 use super::{Dial, Live, Reply};
 use crate::cluster::{Claimed, Cluster, Counted, Letter};
-use crate::domain::call::{Call, EndReason};
+use crate::domain::call::{Call, EndReason, Role};
 use crate::domain::ids::{CallId, DeviceId, NodeId, UserId};
 use crate::domain::media::CallType;
 use crate::domain::message::{DialStatus, Message};
@@ -64,8 +65,8 @@ impl Live {
     /// Under the lock: claims a call that was just placed.
     pub(super) fn claim(&self, state: &Switchboard, call: CallId, now: Moment) -> Option<Claim> {
         let (cluster, copy) = (self.cluster.as_ref()?, state.copy_of(call)?);
-        let card = state.call_card(call)?;
-        let (parties, call_type) = ([card.caller.id, card.callee.id], copy.call_type());
+        let parties = [Role::Caller, Role::Callee].map(|role| copy.party(role).id);
+        let call_type = copy.call_type();
         // Without an answer at once while Redis is away.
         let answer = if cluster.is_up() { cluster.claim(copy, now, false) } else { oneshot::channel().1 };
         Some(Claim { call, parties, call_type, answer })
@@ -111,6 +112,11 @@ impl Live {
         }
     }
 
+    /// Whether the calls that are here are this node's for sure.
+    pub(super) fn may_judge(&self) -> bool {
+        self.cluster.as_ref().is_none_or(|cluster| cluster.may_judge())
+    }
+
     /// It counts on the other nodes, too.
     pub(crate) fn count_elsewhere(&self, counted: Counted) {
         if let Some(cluster) = &self.cluster {
@@ -139,11 +145,11 @@ impl Live {
             return Ok(());
         }
         // From here on nothing happens to them on this node.
-        let calls = {
-            let mut state = self.lock();
+        let calls = self.transition(|state, now, fx| {
             state.close();
+            state.end_what_cannot_move(now, fx);
             state.take_calls()
-        };
+        });
         let left = cluster.leave(limit).await;
         let is_left = |call: &Call| left.as_ref().map_or(true, |left| left.contains(&call.id()));
         let mut state = self.lock();
