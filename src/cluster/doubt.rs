@@ -9,7 +9,7 @@ use tokio::time::Instant;
 /// How often a node makes sure that it runs.
 const PULSE: Duration = Duration::from_millis(250);
 /// How long it waits to hear whether its calls are still its own, before it goes on without Redis.
-const PATIENCE: Duration = Duration::from_secs(10);
+const GOES_ON: Duration = Duration::from_secs(10);
 
 /// What the node knows of that.
 pub(super) struct Doubt(Mutex<State>);
@@ -33,12 +33,16 @@ impl State {
         self.pulse = now;
     }
 
-    fn hear(&mut self, buried: bool, now: Instant) {
-        self.since = buried.then(|| self.since.unwrap_or(now));
+    fn hear(&mut self, buried: bool, asked: Instant) {
+        if buried {
+            self.since.get_or_insert(asked);
+        } else if self.since.is_some_and(|since| since <= asked) {
+            self.since = None;
+        }
     }
 
     fn is_over(&self, now: Instant) -> bool {
-        self.since.is_none_or(|since| now - since >= PATIENCE)
+        self.since.is_none_or(|since| now - since >= GOES_ON)
     }
 }
 
@@ -58,10 +62,10 @@ impl Doubt {
         (state, now)
     }
 
-    /// A beat was answered. `buried`: the others took this node for dead, and it is not clear yet which calls it has.
-    pub(super) fn hear(&self, buried: bool) {
-        let (mut state, now) = self.state();
-        state.hear(buried, now);
+    /// A beat was answered that was sent at `asked`: of a standstill since then it says nothing. `buried`: the others took this node for
+    /// dead, and it is not clear yet which calls it has.
+    pub(super) fn hear(&self, buried: bool, asked: Instant) {
+        self.state().0.hear(buried, asked);
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -106,6 +110,9 @@ mod tests {
         now += PULSE;
         state.feel(now);
         assert!(!state.is_over(now));
+        // Sent before it stood still.
+        state.hear(false, now - ALIVE);
+        assert!(!state.is_over(now));
         state.hear(false, now);
         assert!(state.is_over(now));
     }
@@ -114,13 +121,13 @@ mod tests {
     fn who_was_taken_for_dead_is_in_doubt_but_not_for_ever() {
         let start = Instant::now();
         let mut state = State::new(start);
-        for seconds in 0..PATIENCE.as_secs() {
+        for seconds in 0..GOES_ON.as_secs() {
             let now = start + Duration::from_secs(seconds);
             state.feel(now);
             state.hear(true, now);
             assert!(!state.is_over(now));
         }
-        let now = start + PATIENCE;
+        let now = start + GOES_ON;
         state.hear(true, now);
         assert!(state.is_over(now), "its own judgement is better than none");
     }

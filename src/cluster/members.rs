@@ -37,6 +37,8 @@ struct Beat {
     known: bool,
     /// The others took it for dead, and its calls are not sorted out yet.
     buried: bool,
+    /// When it was sent.
+    asked: Instant,
     /// The nodes there are, and whether each is alive.
     nodes: IdMap<NodeId, bool>,
 }
@@ -87,6 +89,7 @@ impl Members {
         };
         let keys = [keys::NODES.into(), keys::node(me), keys::inbox(me), keys::buried(me)];
         let arguments = [keys::PREFIX.into(), me.to_string(), ALIVE.as_millis().to_string()];
+        let asked = Instant::now();
         let answer: Vec<Value> = self.cluster.link.run(connection, Script::Beat, &keys, &arguments).await?;
         let mut answer = answer.into_iter();
         let mut flag = || answer.next().is_some_and(|flag| bool::from_redis_value(flag).unwrap_or(false));
@@ -97,7 +100,7 @@ impl Members {
                 nodes.insert(node, bool::from_redis_value(alive)?);
             }
         }
-        Ok(Beat { known, buried, nodes })
+        Ok(Beat { known, buried, asked, nodes })
     }
 
     async fn heed(&mut self, beat: Beat) {
@@ -136,7 +139,7 @@ impl Members {
             }
         }
         self.tell(News::Beat).await;
-        self.cluster.has_beaten(beat.buried);
+        self.cluster.doubt.hear(beat.buried, beat.asked);
     }
 
     async fn bury(&mut self, node: NodeId) {

@@ -27,7 +27,7 @@ pub(crate) use redis_link::is_address;
 
 use crate::clock::Clock;
 use crate::domain::call::Call;
-use crate::domain::ids::{CallId, IdMap, IdSet, NodeId, UserId};
+use crate::domain::ids::{CallId, IdMap, IdSet, NodeId};
 use crate::domain::time::Moment;
 use doubt::Doubt;
 use members::ALIVE;
@@ -39,7 +39,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
 /// Steps that may wait while Redis is away. What comes after is lost, and made up for when it is back.
@@ -74,8 +74,6 @@ pub(crate) struct Cluster {
     /// Steps that are on their way.
     sending: AtomicUsize,
     leaving: AtomicBool,
-    /// When this node last knew that the others take it for alive.
-    beat: watch::Sender<Instant>,
     doubt: Arc<Doubt>,
     pub(crate) counts: Counts,
 }
@@ -154,7 +152,6 @@ impl Cluster {
             unsettled: Mutex::default(),
             sending: AtomicUsize::new(0),
             leaving: AtomicBool::new(false),
-            beat: watch::Sender::new(Instant::now()),
             doubt: Arc::default(),
             counts: Counts::default(),
         });
@@ -193,15 +190,8 @@ impl Cluster {
         }
     }
 
-    /// Redis has heard that this node is alive. `buried`: the others took it for dead before, and it is not clear yet which calls it has.
-    fn has_beaten(&self, buried: bool) {
-        self.doubt.hear(buried);
-        if !buried {
-            self.beat.send_replace(Instant::now());
-        }
-    }
-
-    /// Whether the calls that are here are this node's, as far as it can know.
+    /// Whether the others take this node for alive and the calls that are here are its own, as far as it can know: one that was frozen
+    /// for long may have been taken for dead, and finds out at its next beat.
     pub(crate) fn may_judge(&self) -> bool {
         self.doubt.is_over()
     }
@@ -211,13 +201,6 @@ impl Cluster {
         while !self.may_judge() {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
-    }
-
-    /// Waits until the others take this node for alive: one that was frozen for long may have been taken for dead, and finds out at
-    /// its next beat.
-    pub(crate) async fn is_alive(&self) {
-        let mut beat = self.beat.subscribe();
-        let _ = beat.wait_for(|beat| beat.elapsed() < ALIVE).await;
     }
 
     /// The other nodes that are alive, as far as is known.
@@ -344,8 +327,8 @@ impl Cluster {
     }
 
     /// The call is over.
-    pub(crate) fn over(&self, call: CallId, parties: [UserId; 2]) {
-        self.take(Step::Over { call, parties });
+    pub(crate) fn over(&self, call: CallId) {
+        self.take(Step::Over { call });
     }
 
     /// Takes over a call from a node that is gone, unless somebody else was faster.

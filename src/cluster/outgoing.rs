@@ -40,7 +40,6 @@ pub(super) enum Step {
     },
     Over {
         call: CallId,
-        parties: [UserId; 2],
     },
     Adopt {
         call: CallId,
@@ -217,10 +216,10 @@ impl Outgoing {
                 let state = written(&State { call, taken: *taken })?;
                 Script::Keep.with(&[keys::call(call.id())], &[me.to_string(), state])
             }
-            Step::Over { call, parties: [caller, callee] } => {
-                let keys = [keys::call(*call), keys::line(*caller), keys::line(*callee), keys::calls(me)];
-                Script::Over.with(&keys, &[call.to_string(), me.to_string()])
-            }
+            Step::Over { call } => Script::Over.with(
+                &[keys::call(*call), keys::calls(me)],
+                &[keys::PREFIX.to_owned(), call.to_string(), me.to_string()],
+            ),
             Step::Adopt { call, from, .. } => {
                 let keys = [keys::call(*call), keys::calls(*from), keys::calls(me)];
                 Script::Adopt.with(&keys, &[call.to_string(), from.to_string(), me.to_string()])
@@ -246,10 +245,7 @@ impl Outgoing {
                     self.cluster.fall_behind();
                     continue;
                 }
-                Step::Claim { call, .. } => {
-                    let parties = [Role::Caller, Role::Callee].map(|role| call.party(role).id);
-                    Step::Over { call: call.id(), parties }
-                }
+                Step::Claim { call, .. } => Step::Over { call: call.id() },
                 Step::Adopt { .. } | Step::Mark { .. } => continue,
                 Step::Letter { .. } | Step::Keep { .. } | Step::Over { .. } | Step::Settled => step,
             };
@@ -323,7 +319,14 @@ fn is_away(error: &RedisError) -> bool {
 fn adoption(answer: Value) -> Option<Adoption> {
     let answer = Vec::<String>::from_redis_value(answer).ok()?;
     match answer.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["yours", state] => Some(Adoption::Yes(serde_json::from_str(state).ok()?)),
+        ["yours", state] => Some(serde_json::from_str(state).map_or_else(
+            |error| {
+                // It would be asked for without end.
+                tracing::error!(%error, "a call that was to be taken over cannot be read; is every node of the same version?");
+                Adoption::Gone
+            },
+            Adoption::Yes,
+        )),
         ["taken"] => Some(Adoption::Taken),
         ["gone"] => Some(Adoption::Gone),
         _ => None,

@@ -12,7 +12,7 @@ use crate::domain::switchboard::{Act, Dialled, Fault};
 use crate::domain::time::Moment;
 use crate::error::{Error, Result};
 use crate::store::journal::Ticket;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How long `call_user` waits for its row to be committed before it rings all the same.
@@ -152,9 +152,15 @@ impl Live {
                     self.caught_up().await;
                     self.dial_as_known(device, to, known.clone(), media.clone(), true)?
                 }
-                Dial::Waits(Reply { call, .. }, _) if self.is_being_placed(call) => {
+                Dial::Waits(Reply { call, status }, _) if self.is_being_placed(call) => {
                     self.placed_or_gone(call).await?;
-                    self.dial_as_known(device, to, known.clone(), media.clone(), true)?
+                    let was_missed = self.lock().parties_of_past(call).is_some();
+                    if was_missed && status == DialStatus::Ringing {
+                        // The same dial, repeated: it has one answer.
+                        Dial::Waits(Reply { call, status: DialStatus::UserBusy }, None)
+                    } else {
+                        self.dial_as_known(device, to, known.clone(), media.clone(), true)?
+                    }
                 }
                 Dial::Waits(reply, ticket) => {
                     return self.on_record(device, reply, ticket, asked).await.map(Settled::Reply);
@@ -236,9 +242,9 @@ impl Live {
     }
 
     /// An operator ends the call, if it is live here.
-    pub(crate) fn end_by_operator(&self, call: CallId) {
+    pub(crate) fn end_by_operator(self: &Arc<Self>, call: CallId) {
         tracing::info!(%call, "an operator ends the call");
-        self.transition(|state, now, fx| state.end_by_operator(call, now, fx));
+        self.when_sure(move |live| live.transition(|state, now, fx| state.end_by_operator(call, now, fx)));
     }
 }
 

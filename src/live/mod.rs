@@ -26,7 +26,7 @@ use crate::store::journal::{Journal, Lag, Ticket};
 use crate::telemetry::metrics;
 use calls::CallRates;
 use nodes::{Count, Echoes, Questions};
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -85,6 +85,10 @@ pub(crate) struct Live {
     met: Notify,
     /// Calls that turned out to be another node's since the last beat.
     lost: AtomicUsize,
+    /// Devices have left that calls have not heard of.
+    has_unheard: AtomicBool,
+    /// Calls that this node has asked to take over, and from whom, until it knows what became of that.
+    asked_for: Mutex<IdMap<CallId, NodeId>>,
     /// Calls whose people Redis had in another call, and in which.
     contested: Mutex<IdMap<CallId, CallId>>,
 }
@@ -116,6 +120,8 @@ impl Live {
             heard_of: Mutex::default(),
             met: Notify::new(),
             lost: AtomicUsize::new(0),
+            has_unheard: AtomicBool::new(false),
+            asked_for: Mutex::default(),
             contested: Mutex::default(),
         }
     }
@@ -244,8 +250,21 @@ impl Live {
     }
 
     /// A device is gone, on purpose or not.
-    pub(crate) fn leave(&self, device: DeviceId, deliberate: bool) {
-        self.transition(|state, now, fx| state.leave(device, deliberate, now, fx));
+    pub(crate) fn leave(self: &Arc<Self>, device: DeviceId, deliberate: bool) {
+        let is_sure = self.may_judge();
+        self.transition(|state, now, fx| {
+            if is_sure {
+                state.leave(device, deliberate, now, fx);
+            } else {
+                state.leave_unheard(device, deliberate, fx);
+            }
+        });
+        if !is_sure && !self.has_unheard.swap(true, Ordering::Relaxed) {
+            self.when_sure(|live| {
+                live.has_unheard.store(false, Ordering::Relaxed);
+                live.transition(Switchboard::miss_devices);
+            });
+        }
     }
 
     /// The device has a newer token, which expires at `expires` on the monotonic clock.
@@ -259,8 +278,8 @@ impl Live {
     }
 
     /// Cuts every socket of the session and ends its calls.
-    pub(crate) fn end_session(&self, session: SessionId) {
-        self.transition(|state, now, fx| state.revoke(session, now, fx));
+    pub(crate) fn end_session(self: &Arc<Self>, session: SessionId) {
+        self.when_sure(move |live| live.transition(|state, now, fx| state.revoke(session, now, fx)));
     }
 
     /// Ends every call, and notes when everybody was last seen.

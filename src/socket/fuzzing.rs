@@ -112,7 +112,7 @@ impl Way for WayTo {
 }
 
 struct Stage {
-    live: Live,
+    live: Arc<Live>,
     sent: Sent,
     actors: Vec<Actor>,
     /// Whose each call is.
@@ -126,7 +126,7 @@ impl Stage {
         let rules = Rules { ring_timeout: Duration::from_mins(1), reconnect_grace: Duration::from_secs(15) };
         let clock = Clock::held(DateTime::UNIX_EPOCH);
         let (journal, sink) = (Journal::new(1000), Arc::new(sent.clone()));
-        let live = Live::new(NodeId::new(), clock, rules, None, journal, sink, Calls::unread());
+        let live = Arc::new(Live::new(NodeId::new(), clock, rules, None, journal, sink, Calls::unread()));
         let actors = [('a', "alice", 0xa), ('b', "bob", 0xb), ('c', "carol", 0xc), ('d', "bob", 0xb)];
         let actors = actors.iter().filter_map(|(letter, name, number)| Actor::new(*letter, name, *number));
         let stage =

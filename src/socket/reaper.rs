@@ -3,12 +3,13 @@
 use super::outbox::Outbox;
 use crate::domain::ids::{DeviceId, IdSet};
 use crate::live::Live;
+use std::sync::Arc;
 use std::time::Duration;
 
 const EVERY: Duration = Duration::from_secs(10);
 
 /// Runs until dropped. A socket has to be found dead twice: the first time it may just be coming or going.
-pub(super) async fn run(outbox: &Outbox, live: &Live) {
+pub(super) async fn run(outbox: &Outbox, live: &Arc<Live>) {
     let mut suspects: IdSet<DeviceId> = IdSet::default();
     loop {
         tokio::time::sleep(EVERY).await;

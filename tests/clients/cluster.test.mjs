@@ -592,6 +592,27 @@ describe('a node that goes away', () => {
     await hangUp(server, await establish(bob, alice), alice, bob);
   });
 
+  for (const [how, leave] of [['without a word', (client) => client.socket.io.engine.close()], ['on purpose', (client) => client.socket.disconnect()]]) {
+    test(`frozen, and back when a client that had gone ${how} is in its call again elsewhere, does not put it out`, async (t) => {
+      const server = await Server.during(t, PATIENT, NODES);
+      const [alice, bob] = [await on(A, t, 'alice', { server }), await on(B, t, 'bob', { server })];
+      const callId = await establish(alice, bob);
+      server.nodes[A].notify('SIGSTOP');
+      await bob.once('peer_reconnecting', { callId }, NOTICED_MS);
+      // What the node reads first when it runs again.
+      leave(alice);
+      const alice2 = await on(C, t, alice.user, { server, join: { resume: callId } });
+      await bob.once('peer_reconnected', { callId });
+      server.nodes[A].notify('SIGCONT');
+      await agree(server, [alice2, bob], RECOVERY_MS);
+      await passesAgain(callId, alice2, bob);
+      await passesAgain(callId, bob, alice2);
+      assert.equal((await server.row(callId, 'active')).end_reason, null);
+      assert.deepEqual([bob.heard('peer_reconnecting').length, endingsOf(bob, callId)], [1, []]);
+      await hangUp(server, callId, alice2, bob);
+    });
+  }
+
   test('frozen past the deadline of a call that was answered elsewhere meanwhile, does not serve that deadline', async (t) => {
     const server = await Server.during(t, { ...PATIENT, RING_TIMEOUT: '20s' }, NODES);
     const [alice, bob] = [await on(A, t, 'alice', { server }), await on(B, t, 'bob', { server })];
@@ -790,14 +811,19 @@ describe('while Redis is away', () => {
     };
     await recall();
     await hangUp(server, await establish(alice, bob), alice, bob);
-    await recall();
+    // And one that the node has no memory of any more.
+    const unknown = '01900000-0000-7000-8000-000000000000';
+    await eventually('the end to have reached Redis', async () => ((await server.redis.ask('exists', key(`line:${alice.id}`)))[0] === '0' ? true : undefined));
+    await server.redis.ask('copy', `old:call:${over}`, key(`call:${unknown}`));
+    for (const user of [alice, bob]) await server.redis.ask('set', key(`line:${user.id}`), unknown);
+    await server.redis.ask('sadd', calls, unknown);
     server.redis.freeze();
     await delay(3_000);
     server.redis.thaw();
     await hangUp(server, await talkAgain(carol, alice), carol, alice);
     await hangUp(server, await talkAgain(carol, bob), carol, bob);
     await eventually('nothing of it to be left', async () => {
-      const left = await server.redis.ask('exists', ...kept.map(key), calls);
+      const left = await server.redis.ask('exists', ...kept.map(key), calls, key(`call:${unknown}`));
       return left[0] === '0' ? true : undefined;
     });
   });

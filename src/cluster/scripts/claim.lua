@@ -14,6 +14,11 @@ for line = 2, 3 do
     local of = redis.call('hmget', ARGV[1] .. 'call:' .. other, 'home', 'caller', 'callee')
     if of[1] == ARGV[3] then
       -- Of the node's own, which knows that it is over: a Redis that has taken over from another did not hear of it.
+      for user = 2, 3 do
+        if redis.call('get', ARGV[1] .. 'line:' .. of[user]) == other then
+          redis.call('del', ARGV[1] .. 'line:' .. of[user])
+        end
+      end
       redis.call('del', ARGV[1] .. 'call:' .. other)
       redis.call('srem', KEYS[4], other)
     elseif of[1] then

@@ -371,10 +371,12 @@ impl Switchboard {
     /// The two are not in the call any more.
     pub(super) fn release(&mut self, call: CallId, parties: [UserId; 2], now: Moment, fx: &mut Effects) {
         for user in parties {
+            // What was heard meanwhile of a call elsewhere left the line alone.
+            let other = self.call_elsewhere(user);
             if let Some(line) = self.users.get_mut(&user)
                 && line.call == Some(call)
             {
-                line.call = None;
+                line.call = other;
                 self.cut_expired_devices(user, now, fx);
                 self.forget_what_is_idle(user);
             }

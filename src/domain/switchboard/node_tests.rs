@@ -434,3 +434,17 @@ fn a_call_that_comes_to_a_node_that_goes_ends() {
     assert_eq!(fx.records.last().unwrap().end_reason, Some(EndReason::ServerShutdown));
     assert!(nodes.boards[1].board.call_ids().is_empty());
 }
+
+#[test]
+fn a_call_hears_late_of_a_device_that_went_while_it_was_in_doubt() {
+    let mut nodes = Nodes::new();
+    let [ann, bob] = [nodes.join(0, "ann"), nodes.join(0, "bob")];
+    let call = nodes.talk(&ann, &bob);
+    let ((), fx) = nodes.did(0, |board, _, fx| board.leave_unheard(bob.device, true, fx));
+    assert!(fx.sends.is_empty() && fx.records.is_empty(), "{fx:?}");
+    assert!(!nodes.boards[1].board.is_online(bob.user.id));
+    let ((), fx) = nodes.did(0, Switchboard::miss_devices);
+    assert_eq!(fx.sends, [(ann.device, Message::PeerReconnecting { call })]);
+    let ((), fx) = nodes.did(0, Switchboard::miss_devices);
+    assert!(fx.sends.is_empty() && fx.records.is_empty(), "{fx:?}");
+}

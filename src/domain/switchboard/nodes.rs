@@ -314,20 +314,18 @@ impl Switchboard {
         }
     }
 
-    /// The call was never placed: somebody else got one of the two first. No trace of it stays.
+    /// The call is not this node's: somebody else got one of the two first, or has it. No trace of it stays here.
     pub(crate) fn retract(&mut self, call: CallId, now: Moment, fx: &mut Effects) {
         let Some(live) = self.calls.get(&call) else { return };
         let parties = [Role::Caller, Role::Callee].map(|role| live.call.party(role).id);
         self.lose(call);
         self.release(call, parties, now, fx);
-        // What was heard meanwhile of a call elsewhere had to leave their lines alone.
-        for user in parties {
-            let other = self.foreign.iter().find(|(_, of)| of.caller == user || of.callee == user);
-            let other = other.map(|(call, _)| *call);
-            if let Some(line) = self.users.get_mut(&user) {
-                line.call = line.call.or(other);
-            }
-        }
+    }
+
+    /// A call of the user on another node.
+    pub(super) fn call_elsewhere(&self, user: UserId) -> Option<CallId> {
+        let mut of_user = self.foreign.iter().filter(|(_, of)| of.caller == user || of.callee == user);
+        of_user.next().map(|(call, _)| *call)
     }
 
     /// Whether the call is placed, if it lives here.
@@ -362,8 +360,6 @@ impl Switchboard {
         }
         let parties = [Role::Caller, Role::Callee].map(|role| call.party(role).clone());
         self.foreign.remove(&id);
-        let gone: Vec<_> =
-            call.devices().into_iter().filter(|device| !self.devices.contains_key(device)).collect();
         fx.records.push(call.record());
         self.calls.insert(id, LiveCall { call, timer: None, placed: true, claimed: true });
         for party in &parties {
@@ -371,12 +367,32 @@ impl Switchboard {
         }
         self.sync_call_timer(id);
         self.note_kept(id, fx);
-        for device in gone {
-            let _ = self.apply(id, Event::Missing { device }, now, fx);
-        }
+        self.miss_devices_of(id, now, fx);
         if self.closing {
             // It was asked for before this node began to go, and nobody ends it any more.
             let _ = self.apply(id, Event::ShutDown, now, fx);
+        }
+    }
+
+    /// A device is gone while it is not sure that the calls here are this node's: they hear of it when it is.
+    pub(crate) fn leave_unheard(&mut self, device: DeviceId, deliberate: bool, fx: &mut Effects) {
+        self.remove_device(device, deliberate, fx);
+    }
+
+    /// Every call that lives here hears which of its devices are gone.
+    pub(crate) fn miss_devices(&mut self, now: Moment, fx: &mut Effects) {
+        for call in self.call_ids() {
+            self.miss_devices_of(call, now, fx);
+        }
+    }
+
+    fn miss_devices_of(&mut self, call: CallId, now: Moment, fx: &mut Effects) {
+        let devices = self.calls.get(&call).map(|live| live.call.devices()).unwrap_or_default();
+        for device in
+            devices.into_iter().filter(|device| !self.devices.contains_key(device)).collect::<Vec<_>>()
+        {
+            // Never refused.
+            let _ = self.apply(call, Event::Missing { device }, now, fx);
         }
     }
 
@@ -402,9 +418,9 @@ impl Switchboard {
     /// Ends the calls that nobody else can take over: those that Redis does not have, and those whose caller still waits to hear
     /// that they ring.
     pub(crate) fn end_what_cannot_move(&mut self, now: Moment, fx: &mut Effects) {
-        let stays = |live: &LiveCall| !(live.placed && live.claimed) || live.call.is_dialling();
-        let stay: Vec<_> = self.calls.iter().filter(|(_, live)| stays(live)).map(|(call, _)| *call).collect();
-        for call in stay {
+        let may_move = |live: &LiveCall| live.placed && live.claimed && !live.call.is_dialling();
+        let others = self.calls.iter().filter(|(_, live)| !may_move(live));
+        for call in others.map(|(call, _)| *call).collect::<Vec<_>>() {
             // Never refused.
             let _ = self.apply(call, Event::ShutDown, now, fx);
         }

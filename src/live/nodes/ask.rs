@@ -194,7 +194,7 @@ impl Live {
     pub(crate) async fn caught_up(&self) {
         let Some(cluster) = self.cluster.as_ref().filter(|cluster| cluster.is_up()) else { return };
         let heard = async {
-            cluster.is_alive().await;
+            cluster.may_judge_soon().await;
             let (heard, echo) = oneshot::channel();
             if let Some(number) = self.echoes.wait(heard) {
                 cluster.echo(number);

@@ -3,15 +3,15 @@
 use super::super::calls::Settled;
 use super::super::{Live, Reply};
 use crate::cluster::{Adoption, Ask, Cluster, Counted, Letter, News, Told};
-use crate::domain::call::{Call, Role};
-use crate::domain::ids::{CallId, DeviceId, IdSet, NodeId, UserId};
+use crate::domain::call::Call;
+use crate::domain::ids::{CallId, DeviceId, IdMap, IdSet, NodeId, UserId};
 use crate::domain::media::{CallType, Description};
 use crate::domain::switchboard::Fault;
 use crate::domain::time::Moment;
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -67,8 +67,15 @@ impl Live {
                 alive.insert(self.node);
                 let orphans = self.lock().orphans(&alive);
                 self.adopt(orphans);
+                // The answer may have been lost.
+                let unanswered = self.asked_for().iter().map(|(call, from)| (*call, *from)).collect();
+                self.adopt(unanswered);
             }
         }
+    }
+
+    pub(super) fn asked_for(&self) -> MutexGuard<'_, IdMap<CallId, NodeId>> {
+        self.asked_for.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Under the lock, so that what changes from now on follows.
@@ -91,11 +98,9 @@ impl Live {
             Letter::Who => self.greet(cluster, from),
             Letter::Came(card) => self.transition(|state, now, fx| state.device_came(from, card, now, fx)),
             Letter::Went { device, deliberate } => {
-                self.transition(|state, now, fx| {
-                    if state.node_of(device) == Some(from) {
-                        state.leave(device, deliberate, now, fx);
-                    }
-                });
+                if self.lock().node_of(device) == Some(from) {
+                    self.leave(device, deliberate);
+                }
             }
             Letter::Call(card) => self.transition(|state, now, fx| state.call_lives(from, card, now, fx)),
             Letter::Over(card) => self.transition(|state, now, fx| state.call_is_over(card, now, fx)),
@@ -201,15 +206,10 @@ impl Live {
     /// Takes over calls whose home is gone, as far as nobody else has.
     fn adopt(self: &Arc<Self>, orphans: Vec<(CallId, NodeId)>) {
         let Some(cluster) = &self.cluster else { return };
-        if !self.lock().is_closing() {
-            self.ask_for(cluster, orphans);
-        }
-    }
-
-    pub(super) fn ask_for(self: &Arc<Self>, cluster: &Cluster, orphans: Vec<(CallId, NodeId)>) {
-        if orphans.is_empty() {
+        if orphans.is_empty() || self.lock().is_closing() {
             return;
         }
+        self.asked_for().extend(orphans.iter().copied());
         let asked: Vec<_> =
             orphans.into_iter().map(|(call, from)| (call, cluster.adopt(call, from))).collect();
         let live = Arc::clone(self);
@@ -221,16 +221,17 @@ impl Live {
                     Ok(Adoption::Gone) => {
                         live.transition(|state, now, fx| state.forget_foreign(call, now, fx));
                     }
+                    Ok(Adoption::Taken) => {}
                     // Redis is away: it is tried again at the next beat.
-                    Ok(Adoption::Taken) | Err(_) => {}
+                    Err(_) => continue,
                 }
+                live.asked_for().remove(&call);
             }
         });
     }
 
     fn take_over(self: &Arc<Self>, call: Call, taken: Moment) {
         let (id, is_dialling) = (call.id(), call.is_dialling());
-        let parties = [Role::Caller, Role::Callee].map(|role| call.party(role).id);
         {
             let state = self.lock();
             if state.has_call(id) {
@@ -238,7 +239,7 @@ impl Live {
             }
             if let (Some(cluster), Some(_)) = (&self.cluster, state.parties_of_past(id)) {
                 // It has ended here.
-                return cluster.over(id, parties);
+                return cluster.over(id);
             }
         }
         tracing::info!(call = %id, "taking over a call");

@@ -14,6 +14,7 @@ use crate::domain::media::CallType;
 use crate::domain::message::{DialStatus, Message};
 use crate::domain::switchboard::{Fault, Missed, NodeNews, Switchboard};
 use crate::domain::time::Moment;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -48,7 +49,7 @@ impl Live {
                     }
                 }
                 NodeNews::Over(card) => {
-                    cluster.over(card.call, [card.caller, card.callee]);
+                    cluster.over(card.call);
                     cluster.broadcast(Letter::Over(card));
                 }
             }
@@ -115,6 +116,21 @@ impl Live {
     /// Whether the calls that are here are this node's for sure.
     pub(super) fn may_judge(&self) -> bool {
         self.cluster.as_ref().is_none_or(|cluster| cluster.may_judge())
+    }
+
+    /// Does something to calls once it is sure whose they are: at once, but for a node that stood still.
+    pub(super) fn when_sure(self: &Arc<Self>, change: impl FnOnce(&Self) + Send + 'static) {
+        match &self.cluster {
+            Some(cluster) if !cluster.may_judge() => {
+                let live = Arc::clone(self);
+                let cluster = Arc::clone(cluster);
+                tokio::spawn(async move {
+                    cluster.may_judge_soon().await;
+                    change(&live);
+                });
+            }
+            Some(_) | None => change(self),
+        }
     }
 
     /// It counts on the other nodes, too.

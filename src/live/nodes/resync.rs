@@ -4,7 +4,7 @@ use super::super::Live;
 use crate::cluster::{Claimed, Cluster, Letter};
 use crate::domain::ids::{CallId, IdMap};
 use crate::domain::switchboard::Switchboard;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 /// How long everything else may wait until that is clear.
@@ -13,11 +13,15 @@ const SETTLING: Duration = Duration::from_secs(3);
 impl Live {
     /// Redis was away, and may have come back empty; this node was taken for dead; others may have missed something. Nothing else is
     /// heeded before it is clear which calls are still this node's.
-    pub(super) async fn resync(self: &Arc<Self>, cluster: &Cluster) {
-        let unknown = cluster.calls_of_mine().await.unwrap_or_default();
+    pub(super) async fn resync(&self, cluster: &Cluster) {
+        let in_redis = cluster.calls_of_mine().await.unwrap_or_default();
         let claims: Vec<_> = {
             let (state, now) = (self.lock(), self.clock.now());
-            self.clear_up(cluster, &state, unknown);
+            if state.is_closing() {
+                // Its calls are on their way to others.
+                return;
+            }
+            self.clear_up(cluster, &state, in_redis);
             // One that is not placed yet is being claimed already.
             let placed = state.call_ids().into_iter().filter(|call| state.is_placed(*call) == Some(true));
             let copies = placed.filter_map(|call| Some((call, state.copy_of(call)?)));
@@ -52,22 +56,18 @@ impl Live {
         }
         // Not before: what is not this node's any more should not be said to be.
         let state = self.lock();
+        if state.is_closing() {
+            return;
+        }
         let (devices, calls) = state.cards();
         cluster.broadcast(Letter::Here { devices, calls });
     }
 
-    /// Redis has calls of this node that are not here: they have ended, and Redis did not hear of it or has forgotten it; or they were
-    /// taken over, and the answer was lost.
-    fn clear_up(self: &Arc<Self>, cluster: &Cluster, state: &Switchboard, in_redis: Vec<CallId>) {
-        let unknown = in_redis.into_iter().filter(|call| !state.has_call(*call));
-        let mut lost = Vec::new();
-        for call in unknown {
-            match state.parties_of_past(call) {
-                Some(parties) => cluster.over(call, parties),
-                None => lost.push((call, self.node)),
-            }
-        }
-        self.ask_for(cluster, lost);
+    /// Redis has calls of this node that are not here: their ends were lost. Those that are being taken over are not here yet.
+    fn clear_up(&self, cluster: &Cluster, state: &Switchboard, in_redis: Vec<CallId>) {
+        let asked_for = self.asked_for();
+        let is_known = |call: &CallId| state.has_call(*call) || asked_for.contains_key(call);
+        in_redis.into_iter().filter(|call| !is_known(call)).for_each(|call| cluster.over(call));
     }
 
     /// One of the two is in another call by now, or its home has not said yet that it is over: that is looked at once more.
