@@ -100,6 +100,11 @@ impl Counts {
         self.missed.load(Ordering::Relaxed)
     }
 
+    /// A call was taken over.
+    pub(crate) fn has_adopted(&self) {
+        self.adopted.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn adopted(&self) -> u64 {
         self.adopted.load(Ordering::Relaxed)
     }

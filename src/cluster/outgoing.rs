@@ -85,6 +85,8 @@ pub(crate) enum Adoption {
     Taken,
     /// There is no such call.
     Gone,
+    /// It is this node's now, and makes no sense here.
+    Unreadable,
 }
 
 /// A call as its home left it.
@@ -275,13 +277,7 @@ impl Outgoing {
             Step::Letter { .. } => _ = self.cluster.counts.sent.fetch_add(1, Ordering::Relaxed),
             // Whoever asked may have gone.
             Step::Claim { answer: to, .. } => _ = claimed(answer).map(|claimed| to.send(claimed)),
-            Step::Adopt { answer: to, .. } => {
-                let adoption = adoption(answer);
-                if matches!(adoption, Some(Adoption::Yes(_))) {
-                    self.cluster.counts.adopted.fetch_add(1, Ordering::Relaxed);
-                }
-                let _ = adoption.map(|adoption| to.send(adoption));
-            }
+            Step::Adopt { answer: to, .. } => _ = adoption(answer).map(|adoption| to.send(adoption)),
             Step::Keep { call, .. } => match u8::from_redis_value(answer) {
                 // Who has no ear for it asks again, in its turn.
                 Ok(0) if self.heard.try_send(News::Lost(call.id())).is_err() => self.cluster.fall_behind(),
@@ -321,9 +317,8 @@ fn adoption(answer: Value) -> Option<Adoption> {
     match answer.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["yours", state] => Some(serde_json::from_str(state).map_or_else(
             |error| {
-                // It would be asked for without end.
-                tracing::error!(%error, "a call that was to be taken over cannot be read; is every node of the same version?");
-                Adoption::Gone
+                tracing::error!(%error, "a call that was taken over cannot be read; is every node of the same version?");
+                Adoption::Unreadable
             },
             Adoption::Yes,
         )),

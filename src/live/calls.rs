@@ -154,13 +154,11 @@ impl Live {
                 }
                 Dial::Waits(Reply { call, status }, _) if self.is_being_placed(call) => {
                     self.placed_or_gone(call).await?;
-                    let was_missed = self.lock().parties_of_past(call).is_some();
-                    if was_missed && status == DialStatus::Ringing {
-                        // The same dial, repeated: it has one answer.
-                        Dial::Waits(Reply { call, status: DialStatus::UserBusy }, None)
-                    } else {
-                        self.dial_as_known(device, to, known.clone(), media.clone(), true)?
+                    if status == DialStatus::Ringing && self.lock().parties_of_past(call).is_some() {
+                        // It was over before it could ring: the dial that it repeats says why.
+                        return Err(Fault::Refused(Refusal::State(Obstacle::NeverRang)));
                     }
+                    self.dial_as_known(device, to, known.clone(), media.clone(), true)?
                 }
                 Dial::Waits(reply, ticket) => {
                     return self.on_record(device, reply, ticket, asked).await.map(Settled::Reply);

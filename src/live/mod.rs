@@ -25,8 +25,8 @@ use crate::error::{Error, Result};
 use crate::store::journal::{Journal, Lag, Ticket};
 use crate::telemetry::metrics;
 use calls::CallRates;
-use nodes::{Count, Echoes, Questions};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use nodes::{AskedFor, Count, Echoes, Questions};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -85,10 +85,8 @@ pub(crate) struct Live {
     met: Notify,
     /// Calls that turned out to be another node's since the last beat.
     lost: AtomicUsize,
-    /// Devices have left that calls have not heard of.
-    has_unheard: AtomicBool,
-    /// Calls that this node has asked to take over, and from whom, until it knows what became of that.
-    asked_for: Mutex<IdMap<CallId, NodeId>>,
+    /// Calls that this node has asked to take over, until it knows what became of that.
+    asked_for: Mutex<IdMap<CallId, AskedFor>>,
     /// Calls whose people Redis had in another call, and in which.
     contested: Mutex<IdMap<CallId, CallId>>,
 }
@@ -120,7 +118,6 @@ impl Live {
             heard_of: Mutex::default(),
             met: Notify::new(),
             lost: AtomicUsize::new(0),
-            has_unheard: AtomicBool::new(false),
             asked_for: Mutex::default(),
             contested: Mutex::default(),
         }
@@ -251,19 +248,11 @@ impl Live {
 
     /// A device is gone, on purpose or not.
     pub(crate) fn leave(self: &Arc<Self>, device: DeviceId, deliberate: bool) {
-        let is_sure = self.may_judge();
-        self.transition(|state, now, fx| {
-            if is_sure {
-                state.leave(device, deliberate, now, fx);
-            } else {
-                state.leave_unheard(device, deliberate, fx);
-            }
-        });
-        if !is_sure && !self.has_unheard.swap(true, Ordering::Relaxed) {
-            self.when_sure(|live| {
-                live.has_unheard.store(false, Ordering::Relaxed);
-                live.transition(Switchboard::miss_devices);
-            });
+        if self.may_judge() {
+            return self.transition(|state, now, fx| state.leave(device, deliberate, now, fx));
+        }
+        if let Some(departure) = self.transition(|state, _, fx| state.leave_unheard(device, deliberate, fx)) {
+            self.when_sure(move |live| live.transition(|state, now, fx| state.hear_of(departure, now, fx)));
         }
     }
 

@@ -292,6 +292,18 @@ impl Call {
         }
     }
 
+    /// The device that has the place, if it is reachable: while it rings, the callee has none.
+    pub(crate) fn device_of(&self, role: Role) -> Option<DeviceId> {
+        match (&self.state, role) {
+            (State::Dialling(pending) | State::Ringing { pending, .. }, Role::Caller) => {
+                pending.caller.reachable()
+            }
+            (State::Dialling(_) | State::Ringing { .. }, Role::Callee) => None,
+            (State::Active { caller, .. }, Role::Caller) => caller.reachable(),
+            (State::Active { callee, .. }, Role::Callee) => callee.reachable(),
+        }
+    }
+
     /// Whether the two talk, both connected: what they pass on then changes nothing here.
     pub(crate) fn is_settled(&self) -> bool {
         match &self.state {

@@ -33,6 +33,15 @@ pub(crate) struct Joining {
     pub(crate) resume: Option<CallId>,
 }
 
+/// That a device has left, for a call that hears of it later.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Departure {
+    device: DeviceId,
+    user: UserId,
+    session: SessionId,
+    deliberate: bool,
+}
+
 impl Switchboard {
     /// Admits a device: it is told who is here, gets its call back, and is rung if its user is being called.
     /// Joining again changes the presence mode.
@@ -93,8 +102,32 @@ impl Switchboard {
 
     /// A device is gone: on purpose, or because its connection broke.
     pub(crate) fn leave(&mut self, device: DeviceId, deliberate: bool, now: Moment, fx: &mut Effects) {
-        let Some(entry) = self.devices.get(&device) else { return };
-        let (user, session) = (entry.user, entry.session);
+        if let Some(departure) = self.departure(device, deliberate) {
+            self.hear_of(departure, now, fx);
+            self.remove_device(device, deliberate, fx);
+        }
+    }
+
+    /// A device is gone while it is not sure that the calls here are this node's: they are to [hear of it](Self::hear_of) when it is.
+    pub(crate) fn leave_unheard(
+        &mut self,
+        device: DeviceId,
+        deliberate: bool,
+        fx: &mut Effects,
+    ) -> Option<Departure> {
+        let departure = self.departure(device, deliberate)?;
+        self.remove_device(device, deliberate, fx);
+        Some(departure)
+    }
+
+    fn departure(&self, device: DeviceId, deliberate: bool) -> Option<Departure> {
+        let Device { user, session, .. } = *self.devices.get(&device)?;
+        Some(Departure { device, user, session, deliberate })
+    }
+
+    /// The call of its user hears of a departure.
+    pub(crate) fn hear_of(&mut self, departure: Departure, now: Moment, fx: &mut Effects) {
+        let Departure { device, user, session, deliberate } = departure;
         let role = self.call_of(user).and_then(|call| Some((call.id(), call.role_of(user)?)));
         if let Some((call, role)) = role {
             let by = Actor { role, device, session };
@@ -102,7 +135,6 @@ impl Switchboard {
             // A departure is never refused.
             let _ = self.apply(call, event, now, fx);
         }
-        self.remove_device(device, deliberate, fx);
     }
 
     /// Every device of the session that is connected here is cut, and what they were calling here ends.

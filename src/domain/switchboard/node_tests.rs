@@ -437,14 +437,32 @@ fn a_call_that_comes_to_a_node_that_goes_ends() {
 
 #[test]
 fn a_call_hears_late_of_a_device_that_went_while_it_was_in_doubt() {
+    for deliberate in [false, true] {
+        let mut nodes = Nodes::new();
+        let [ann, bob] = [nodes.join(0, "ann"), nodes.join(0, "bob")];
+        let call = nodes.talk(&ann, &bob);
+        let (departure, fx) = nodes.did(0, |board, _, fx| board.leave_unheard(bob.device, deliberate, fx));
+        assert!(fx.sends.is_empty() && fx.records.is_empty(), "{fx:?}");
+        assert!(!nodes.boards[1].board.is_online(bob.user.id));
+        let ((), fx) = nodes.did(0, |board, now, fx| board.hear_of(departure.unwrap(), now, fx));
+        let told = if deliberate {
+            Message::CallEnded { call, reason: EndNotice::Hangup }
+        } else {
+            Message::PeerReconnecting { call }
+        };
+        assert_eq!(fx.sends, [(ann.device, told)]);
+    }
+}
+
+#[test]
+fn a_device_that_comes_back_before_its_departure_is_heard_of_has_its_place() {
     let mut nodes = Nodes::new();
     let [ann, bob] = [nodes.join(0, "ann"), nodes.join(0, "bob")];
-    let call = nodes.talk(&ann, &bob);
-    let ((), fx) = nodes.did(0, |board, _, fx| board.leave_unheard(bob.device, true, fx));
-    assert!(fx.sends.is_empty() && fx.records.is_empty(), "{fx:?}");
-    assert!(!nodes.boards[1].board.is_online(bob.user.id));
-    let ((), fx) = nodes.did(0, Switchboard::miss_devices);
-    assert_eq!(fx.sends, [(ann.device, Message::PeerReconnecting { call })]);
-    let ((), fx) = nodes.did(0, Switchboard::miss_devices);
-    assert!(fx.sends.is_empty() && fx.records.is_empty(), "{fx:?}");
+    nodes.talk(&ann, &bob);
+    let (departure, _) = nodes.did(0, |board, _, fx| board.leave_unheard(bob.device, true, fx));
+    let (_, fx) = nodes.boards[0].join_as(&bob.user, bob.session, 3600);
+    let is_back = |message: &Message| matches!(message, Message::Joined { active_call: Some(_), .. });
+    assert!(fx.sends.iter().any(|(_, message)| is_back(message)), "{fx:?}");
+    let ((), fx) = nodes.did(0, |board, now, fx| board.hear_of(departure.unwrap(), now, fx));
+    assert!(fx.sends.is_empty() && fx.records.is_empty(), "the place is another device's: {fx:?}");
 }

@@ -360,6 +360,8 @@ impl Switchboard {
         }
         let parties = [Role::Caller, Role::Callee].map(|role| call.party(role).clone());
         self.foreign.remove(&id);
+        let gone: Vec<_> =
+            call.devices().into_iter().filter(|device| !self.devices.contains_key(device)).collect();
         fx.records.push(call.record());
         self.calls.insert(id, LiveCall { call, timer: None, placed: true, claimed: true });
         for party in &parties {
@@ -367,32 +369,12 @@ impl Switchboard {
         }
         self.sync_call_timer(id);
         self.note_kept(id, fx);
-        self.miss_devices_of(id, now, fx);
+        for device in gone {
+            let _ = self.apply(id, Event::Missing { device }, now, fx);
+        }
         if self.closing {
             // It was asked for before this node began to go, and nobody ends it any more.
             let _ = self.apply(id, Event::ShutDown, now, fx);
-        }
-    }
-
-    /// A device is gone while it is not sure that the calls here are this node's: they hear of it when it is.
-    pub(crate) fn leave_unheard(&mut self, device: DeviceId, deliberate: bool, fx: &mut Effects) {
-        self.remove_device(device, deliberate, fx);
-    }
-
-    /// Every call that lives here hears which of its devices are gone.
-    pub(crate) fn miss_devices(&mut self, now: Moment, fx: &mut Effects) {
-        for call in self.call_ids() {
-            self.miss_devices_of(call, now, fx);
-        }
-    }
-
-    fn miss_devices_of(&mut self, call: CallId, now: Moment, fx: &mut Effects) {
-        let devices = self.calls.get(&call).map(|live| live.call.devices()).unwrap_or_default();
-        for device in
-            devices.into_iter().filter(|device| !self.devices.contains_key(device)).collect::<Vec<_>>()
-        {
-            // Never refused.
-            let _ = self.apply(call, Event::Missing { device }, now, fx);
         }
     }
 
@@ -472,7 +454,9 @@ impl Switchboard {
         let (user, session) = (entry.user, entry.session);
         let call = self.call_of(user)?;
         let by = Actor { role: call.role_of(user)?, device, session };
-        let (id, resume) = (call.id(), resume == Some(call.id()));
+        // The call may not have heard yet that the device is gone which has the place.
+        let is_left = call.device_of(by.role).is_some_and(|device| !self.devices.contains_key(&device));
+        let (id, resume) = (call.id(), is_left || resume == Some(call.id()));
         let live = self.calls.get_mut(&id)?;
         // Coming back is never refused.
         let outcome = live.call.apply(Event::Joined { by, resume }, now).ok()?;

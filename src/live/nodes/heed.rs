@@ -2,6 +2,7 @@
 
 use super::super::calls::Settled;
 use super::super::{Live, Reply};
+use super::AskedFor;
 use crate::cluster::{Adoption, Ask, Cluster, Counted, Letter, News, Told};
 use crate::domain::call::Call;
 use crate::domain::ids::{CallId, DeviceId, IdMap, IdSet, NodeId, UserId};
@@ -67,14 +68,18 @@ impl Live {
                 alive.insert(self.node);
                 let orphans = self.lock().orphans(&alive);
                 self.adopt(orphans);
-                // The answer may have been lost.
-                let unanswered = self.asked_for().iter().map(|(call, from)| (*call, *from)).collect();
+                // A home that is alive has claimed it again, unless it is this one's already.
+                let home = |from| if alive.contains(&from) { self.node } else { from };
+                let asked_for = self.asked_for();
+                let unanswered = asked_for.iter().filter(|(_, asked)| asked.unanswered);
+                let unanswered: Vec<_> = unanswered.map(|(call, asked)| (*call, home(asked.from))).collect();
+                drop(asked_for);
                 self.adopt(unanswered);
             }
         }
     }
 
-    pub(super) fn asked_for(&self) -> MutexGuard<'_, IdMap<CallId, NodeId>> {
+    pub(super) fn asked_for(&self) -> MutexGuard<'_, IdMap<CallId, AskedFor>> {
         self.asked_for.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -209,7 +214,8 @@ impl Live {
         if orphans.is_empty() || self.lock().is_closing() {
             return;
         }
-        self.asked_for().extend(orphans.iter().copied());
+        let new = orphans.iter().map(|(call, from)| (*call, AskedFor { from: *from, unanswered: false }));
+        self.asked_for().extend(new);
         let asked: Vec<_> =
             orphans.into_iter().map(|(call, from)| (call, cluster.adopt(call, from))).collect();
         let live = Arc::clone(self);
@@ -221,9 +227,20 @@ impl Live {
                     Ok(Adoption::Gone) => {
                         live.transition(|state, now, fx| state.forget_foreign(call, now, fx));
                     }
+                    Ok(Adoption::Unreadable) => {
+                        live.transition(|state, now, fx| state.forget_foreign(call, now, fx));
+                        if let Some(cluster) = &live.cluster {
+                            cluster.over(call);
+                        }
+                    }
                     Ok(Adoption::Taken) => {}
                     // Redis is away: it is tried again at the next beat.
-                    Err(_) => continue,
+                    Err(_) => {
+                        if let Some(asked) = live.asked_for().get_mut(&call) {
+                            asked.unanswered = true;
+                        }
+                        continue;
+                    }
                 }
                 live.asked_for().remove(&call);
             }
@@ -243,6 +260,9 @@ impl Live {
             }
         }
         tracing::info!(call = %id, "taking over a call");
+        if let Some(cluster) = &self.cluster {
+            cluster.counts.has_adopted();
+        }
         let ((), ticket) =
             self.transition_with_ticket(|state, now, fx| state.adopt(call.moved(taken, now), now, fx));
         if is_dialling {

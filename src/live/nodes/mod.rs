@@ -191,6 +191,15 @@ impl Live {
     }
 }
 
+/// A call that this node has asked to take over.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::live) struct AskedFor {
+    /// Its home.
+    from: NodeId,
+    /// The answer was lost.
+    unanswered: bool,
+}
+
 /// This node and the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Nodes {
