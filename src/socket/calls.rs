@@ -75,7 +75,21 @@ impl Sockets {
             Err(error) => return answer(connection, &event, Body::Failed(error)),
         };
         match live.home_of_act(connection.device, &act) {
-            None => answer(connection, &event, live.act(connection.device, act, asked).into()),
+            None => {
+                let ends = matches!(act, Act::End { .. } | Act::Reject { .. });
+                let done = live.act(connection.device, act, asked);
+                if !ends || done.is_err() || live.cluster().is_none() {
+                    return answer(connection, &event, done.into());
+                }
+                // Whoever is told of the end is free for callers on every node.
+                let (live, connection) = (Arc::clone(live), Arc::clone(connection));
+                let handling = connection.line.begin_handling();
+                tokio::spawn(async move {
+                    live.flushed().await;
+                    answer(&connection, &event, Body::Done);
+                    drop(handling);
+                });
+            }
             Some(home) => {
                 // The answer comes before the end of the socket, if that is what it leads to.
                 let (connection, handling) = (Arc::clone(connection), connection.line.begin_handling());

@@ -441,13 +441,30 @@ describe('presence over the nodes', () => {
     await agree(cluster, watchers, RECOVERY_MS);
   });
 
-  test('who hears of having joined is found from every node, however long the way to Redis is', async (t) => {
+  /** Nodes of which A has a long way to Redis. */
+  async function withOneFarAway(t) {
     const server = await Server.during(t, {}, NODES);
-    const watcher = await server.register('watcher');
     await server.nodes[A].stop();
     const cable = await Cable.to(server.redis.port, undefined, { ms: 150 });
     t.after(() => cable.close());
     await server.nodes[A].start({ REDIS_URL: `redis://127.0.0.1:${cable.port}` });
+    return server;
+  }
+
+  test('who hears of the end of a call is free for callers on every node, however long the way to Redis is', async (t) => {
+    const server = await withOneFarAway(t);
+    const [alice, bob] = [await on(A, t, 'alice', { server }), await on(A, t, 'bob', { server })];
+    const carol = await on(B, t, 'carol', { server });
+    await alice.ok('end_call', { callId: await establish(alice, bob) });
+    const rejected = await ring(carol, alice);
+    await alice.ok('reject_call', { callId: rejected });
+    await alice.ok('reject_call', { callId: await ring(bob, alice) });
+    await ring(carol, alice);
+  });
+
+  test('who hears of having joined is found from every node, however long the way to Redis is', async (t) => {
+    const server = await withOneFarAway(t);
+    const watcher = await server.register('watcher');
     const user = await server.register('newcomer');
     const newcomer = await server.connect(t, user, { url: server.nodes[A].url }).connected();
     newcomer.emit('join', { id: user.id, username: user.username });
