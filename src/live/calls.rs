@@ -154,7 +154,7 @@ impl Live {
                 }
                 Dial::Waits(Reply { call, status }, _) if self.is_being_placed(call) => {
                     self.placed_or_gone(call).await?;
-                    if status == DialStatus::Ringing && self.lock().parties_of_past(call).is_some() {
+                    if status == DialStatus::Ringing && self.lock().is_past(call) {
                         // It was over before it could ring: the dial that it repeats says why.
                         return Err(Fault::Refused(Refusal::State(Obstacle::NeverRang)));
                     }

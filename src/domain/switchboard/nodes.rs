@@ -333,9 +333,9 @@ impl Switchboard {
         self.calls.get(&call).map(|live| live.placed)
     }
 
-    /// The two of a call that was here and is over, for as long as that is remembered.
-    pub(crate) fn parties_of_past(&self, call: CallId) -> Option<[UserId; 2]> {
-        self.past.get(&call).map(|past| [past.caller, past.callee])
+    /// Whether the call is over, for as long as that is remembered.
+    pub(crate) fn is_past(&self, call: CallId) -> bool {
+        self.past.contains_key(&call)
     }
 
     /// The call is placed for everybody: it goes on record.

@@ -254,8 +254,7 @@ impl Live {
             if state.has_call(id) {
                 return;
             }
-            if let (Some(cluster), Some(_)) = (&self.cluster, state.parties_of_past(id)) {
-                // It has ended here.
+            if let Some(cluster) = self.cluster.as_ref().filter(|_| state.is_past(id)) {
                 return cluster.over(id);
             }
         }
